@@ -1,0 +1,82 @@
+"""Step 2: turn every clip into an embedding.
+
+Reads   data/processed/<corpus>.csv (all of them, or those given with --metadata) and the audio they list
+Writes  embeddings/emotion_embeddings.npz for the default encoder, emotion_embeddings_<encoder>.npz for others
+
+Each clip's hidden states are pooled over its own frames, layer by layer; what else was in the batch changes nothing.
+Stopped half-way, the same command goes on where it was. `--model acoustic` gives the baseline without a network.
+
+Example: python src/2_wavlm_feature_extraction.py --model hubert_large --pooling mean std
+Ends with: wrote embeddings/emotion_embeddings_hubert_large.npz: 4895 clips x 25 layers x 2048 dimensions
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechemb import cli, paths
+
+DEFAULT_MODEL = "wavlm_base"
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
+    add("--model", default=DEFAULT_MODEL, help="a tag (wavlm_base, wavlm_large, hubert_large, wavlm_nano, ...), a hub "
+        "id with optional @revision, a folder, or acoustic")  # fmt: skip
+    add("--layers", default="all", help="all, last, or numbers such as 0,6,12 (0 = input of the first block)")
+    cli.add_words(parser, "--pooling", ["mean"], "over the frames of a clip; several are concatenated",
+                  known=("mean", "std", "max", "first", "last"))  # fmt: skip
+    add("--out", type=Path, help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
+    add("--batch-seconds", type=cli.positive, default=60, help="audio a batch holds, padding included")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    add("--limit", type=cli.positive, help="only so many clips, drawn with a fixed seed")
+    add("--overwrite", action="store_true", help="replace a file or an unfinished run of other settings")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    # After parse_args, so that --help does not wait for torch.
+    from speechemb import embeddings, encoders, extraction
+
+    clips, left_out, inputs = extraction.read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
+    tag = "acoustic" if args.model == "acoustic" else encoders.tag_of(args.model)
+    out = paths.output(args.out) if args.out else default_out(tag)
+    source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
+    model = load_model(args, out)
+    methods = args.pooling if tag != "acoustic" else ["functionals"]
+    layers = extraction.chosen_layers(args.layers, model.n_layers)
+    run = extraction.Run(model, tag, source, layers, methods, args.precision, inputs, args.limit)
+    if embeddings.stands(out, run.fingerprint, args.overwrite):
+        print(f"{paths.shown(out)} stands already, made with the same clips and settings")
+        return
+
+    print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes, with {tag}")
+    run.extract(clips, left_out, out, args.batch_seconds, args.overwrite)
+    print(
+        f"wrote {paths.shown(out)}: {len(clips)} clips x {len(layers)} layers x {model.dim * len(methods)} dimensions"
+    )
+
+
+def load_model(args: argparse.Namespace, out: Path):
+    """The encoder, or the acoustic baseline. A resumed run keeps the precision it began with."""
+    if args.model == "acoustic":
+        from speechemb.acoustic import Acoustic
+
+        return Acoustic()
+    from speechemb import encoders, partial
+
+    begun = None if args.overwrite else partial.recorded_precision(out)
+    return encoders.load(args.model, args.device, begun or args.precision)
+
+
+def default_out(tag: str) -> Path:
+    """emotion_embeddings.npz for the default encoder, a tag behind it for others."""
+    return paths.EMBEDDINGS / ("emotion_embeddings" + ("" if tag == DEFAULT_MODEL else f"_{tag}") + ".npz")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

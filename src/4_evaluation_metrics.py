@@ -1,0 +1,84 @@
+"""Step 4: what the predictions are worth.
+
+Reads   results/predictions_*.csv (nothing else: no model is loaded)
+Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt,
+        confusion_matrix_<run>_cv.csv and .png, per_class_<run>.png for every run
+        results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
+
+The headline is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
+beside what guessing and the most frequent class reach.
+
+Example: python src/4_evaluation_metrics.py
+Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechemb import cli, paths
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="the folder step 3 wrote to")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    from speechemb import artifacts, embeddings, evaluation, report
+    from speechemb.errors import InputError
+
+    folder = paths.output(args.results_dir)
+    files = sorted(folder.glob("predictions_*.csv"))
+    if not files:
+        raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {artifacts.STEP3} first")
+    # Every file is read and checked before the first result is written.
+    runs = [artifacts.read_predictions(path) for path in files]
+    for path, (_, stamp) in zip(files, runs, strict=True):
+        embeddings.check_unchanged(path, stamp["inputs"])
+    results = [evaluation.evaluate(frame, stamp) for frame, stamp in runs]
+    for result in results:
+        write_run(folder, result)
+        if "cells" in result:
+            write_cross_corpus(folder, result)
+
+    table = evaluation.comparison(results)
+    stamp = evaluation.stamp_of_all(results)
+    artifacts.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
+    artifacts.write_json(folder / "metrics.json", {**stamp, "runs": [evaluation.short(result) for result in results]})
+    print(report.comparison_table(table))
+    print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
+
+
+def write_run(folder: Path, result: dict) -> None:
+    """The files of one run."""
+    import pandas as pd
+
+    from speechemb import artifacts, plots, report
+
+    tag, labels = result["tag"], result["labels"]
+    title = report.title(result)
+    artifacts.write_json(folder / f"evaluation_results_{tag}.json", result)
+    artifacts.write_text(folder / f"classification_report_{tag}.txt", report.classification_report(result))
+    matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=labels)
+    artifacts.write_text(folder / f"confusion_matrix_{tag}_cv.csv", matrix.to_csv(lineterminator="\n"))
+    artifacts.write_figure(folder / f"confusion_matrix_{tag}_cv.png", plots.confusion_matrix(matrix, labels, title))
+    bars = plots.class_bars(result["per_class"], result["chance_uar"], title)
+    artifacts.write_figure(folder / f"per_class_{tag}.png", bars)
+
+
+def write_cross_corpus(folder: Path, result: dict) -> None:
+    """The matrix of training x test corpus as table and heat map."""
+    from speechemb import artifacts, evaluation, plots, report
+
+    matrix = evaluation.cross_corpus_matrix(result)
+    path = folder / f"cross_corpus_{result['tag']}.csv"
+    artifacts.write_text(path, matrix.round(6).to_csv(lineterminator="\n"))
+    figure = plots.cross_corpus(matrix.to_numpy(), matrix.columns.tolist(), report.title(result))
+    artifacts.write_figure(path.with_suffix(".png"), figure)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,80 @@
+"""Step 5: draw the embedding space.
+
+Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (one encoder each)
+Writes  results/umap_emotion.png     2-D map of the first file, coloured by emotion and, as a control, by speaker
+        results/umap_emotion_3d.png  the same in 3-D
+        results/umap_grid.png        every encoder x corpus, by emotion;  umap_grid_speaker.png, by speaker
+        results/umap_emotion.csv     the coordinates of every clip in every map
+
+Clips of one colour that lie together are similar. Speakers usually lie together more than emotions do: the printed
+shares of neighbours with the same emotion and the same speaker say how much.
+
+Example: python src/5_visualization_umap.py --npz-path embeddings/emotion_embeddings.npz
+Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, umap_grid.png, umap_grid_speaker.png and .csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechemb import cli, paths
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"])
+    add("--layer", default="mean", help="last, mean, all or a layer's number, as in step 3")
+    add("--seed", type=cli.seed, default=0)
+    add("--results-dir", type=Path, default=paths.RESULTS)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    import pandas as pd
+
+    from speechemb import artifacts, embeddings, plots, provenance
+
+    npz = [paths.existing(path) for path in args.npz_path]
+    files = [embeddings.read(path) for path in npz]
+    # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
+    whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
+    cells = [
+        map_of(file.take(file.corpora == corpus), args.layer, args.seed, corpus)
+        for file in files
+        for corpus in sorted(set(file.corpora))
+    ]
+
+    folder = paths.output(args.results_dir)
+    stamp = provenance.stamp("map", artifacts.SCHEMA, layer=args.layer, seed=args.seed,
+                             embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
+    artifacts.write_csv(folder / "umap_emotion.csv", pd.concat([whole, *cells], ignore_index=True), stamp)
+    artifacts.write_figure(folder / "umap_emotion.png", plots.map_pair(whole, ("x", "y")))
+    artifacts.write_figure(folder / "umap_emotion_3d.png", plots.map_pair(whole, ("x3", "y3", "z3")))
+    artifacts.write_figure(folder / "umap_grid.png", plots.map_grid(cells, "emotion"))
+    artifacts.write_figure(folder / "umap_grid_speaker.png", plots.map_grid(cells, "speaker"))
+    print(f"wrote {paths.shown(folder / 'umap_emotion.png')}, umap_emotion_3d.png, umap_grid.png, "
+          "umap_grid_speaker.png and .csv")  # fmt: skip
+
+
+def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
+    """Coordinates of one map, a row a clip; prints what the neighbourhoods consist of."""
+    import pandas as pd
+
+    from speechemb import maps
+
+    x = data.features(layer)
+    graph = maps.neighbours(x)
+    frame = pd.DataFrame({"encoder": data.tag, "map": name, "clip_id": data.clip_ids, "corpus": data.corpora,
+                          "emotion": data.labels, "speaker": data.speakers})  # fmt: skip
+    frame[["x", "y"]] = maps.coordinates(x, graph, 2, seed)
+    frame[["x3", "y3", "z3"]] = maps.coordinates(x, graph, 3, seed) if three_d else float("nan")
+    for what, values in (("emotion", data.labels), ("speaker", data.speakers)):
+        found, expected = maps.purity(graph, values)
+        print(f"{data.tag}, {name}: {found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)")
+    return frame
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

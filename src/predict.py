@@ -1,0 +1,72 @@
+"""Predict the emotion of recordings with a model of step 3.
+
+Reads   models/<run>/ and audio files, or folders of them
+Writes  a CSV with a row a file: path, emotion, one probability a class (to the terminal without --out)
+
+The encoder, layers and pooling are those the model was trained with; an encoder that changed since is refused.
+
+Example: python src/predict.py --model models/wavlm_base-ravdess-8emo-mean-svm-speaker5 my_recordings/
+Ends with: 12 files, 1 left out
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from speechemb import cli, paths
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
+AT_ONCE = 16  # files embedded together
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders that are searched for them")
+    parser.add_argument("--model", required=True, type=Path, help="a folder of models/")
+    parser.add_argument("--encoder", help="where to load the encoder from, if not from where it was in training")
+    parser.add_argument("--out", type=Path, help="CSV to write (default: the terminal)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    import pandas as pd
+
+    from speechemb import artifacts, prediction, trained
+
+    files = audio_files([paths.existing(path) for path in args.audio])
+    classifier, meta = trained.load(paths.existing(args.model))
+    encoder = prediction.encoder_of(meta, args.encoder)
+    rows, refused = [], []
+    for start in range(0, len(files), AT_ONCE):
+        waveforms, bad = prediction.usable(files[start : start + AT_ONCE])
+        refused += bad
+        rows += prediction.predict(classifier, encoder, meta, waveforms)
+    table = pd.DataFrame(rows, columns=["path", "emotion", *(f"p_{label}" for label in meta["labels"])]).round(6)
+    text = table.to_csv(index=False, lineterminator="\n")
+    if args.out:
+        artifacts.write_text(paths.output(args.out), text)
+    else:
+        print(text, end="")
+    for path, reason in refused:
+        cli.log.warning("%s left out: %s", path, reason)
+    cli.log.info("%d files, %d left out", len(files), len(refused))
+
+
+def audio_files(given: list[Path]) -> list[Path]:
+    """The files themselves and those found in folders, in a fixed order."""
+    from speechemb.errors import InputError
+
+    found = []
+    for path in given:
+        if not path.exists():
+            raise InputError(f"{paths.shown(path)} does not exist")
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        raise InputError(f"no {', '.join(SUFFIXES)} file in {', '.join(paths.shown(path) for path in given)}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,86 @@
+"""What the scripts share at the command line: parser, lists of words, logging, and errors as exit codes."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterable
+
+from speechemb.errors import InputError
+
+log = logging.getLogger("speechemb")
+
+
+class _Words(argparse.Action):
+    """`--emotions happy sad`, `--emotions happy,sad` and a mixture of both give `["happy", "sad"]`."""
+
+    def __call__(self, parser, namespace, values, option_string=None):  # noqa: D102 (argparse's own signature)
+        words = [word for value in values for word in str(value).split(",") if word]
+        unknown = [word for word in words if self.metavar is None and self.known and word not in self.known]
+        if not words or unknown:
+            parser.error(f"argument {option_string}: choose from {', '.join(self.known)}" + f" (got {values})")
+        setattr(namespace, self.dest, list(dict.fromkeys(words)))
+
+    def __init__(self, *args, known: Iterable[str] = (), **kwargs):
+        self.known = tuple(known)
+        super().__init__(*args, nargs="+", **kwargs)
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose help is the script's docstring; every flag's help ends with its default."""
+
+    class Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+        def _get_help_string(self, action):
+            if isinstance(action.default, list):
+                return f"{action.help} (default: {' '.join(action.default)})"
+            # Where there is no fixed default, the help text itself says what happens.
+            return action.help if action.default is None else super()._get_help_string(action)
+
+    return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
+
+
+def add_words(to: argparse.ArgumentParser, flag: str, default: list[str] | None, help: str, known=(), **kwargs):
+    """Add a flag that takes one or several words, separated by spaces or commas, each of `known` if given."""
+    to.add_argument(flag, action=_Words, default=default, help=help, known=known, **kwargs)
+
+
+def positive(text: str) -> int:
+    """argparse type: a whole number above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """argparse type: a seed as numpy and scikit-learn take it, 0 to 2**32 - 1."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def fraction(text: str) -> float:
+    """argparse type: a number above 0 and up to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1")
+    return value
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Run a script's `main` and give its exit code: 1 with one line on stderr for wrong input, 130 for Ctrl-C.
+
+    Any other exception is a bug and keeps its traceback.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    for name in ("httpx", "httpx2"):  # huggingface_hub's requests
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return main() or 0
+    except InputError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,50 @@
+"""One clip as a corpus's files describe it, before its audio is opened; and how audio files are found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speechemb import audio
+from speechemb.errors import InputError
+from speechemb.paths import shown
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Fields as in `artifacts.METADATA_COLUMNS`; unknown is the empty string."""
+
+    clip_id: str
+    path: Path
+    corpus: str
+    emotion: str = ""  # in the spelling of `emotions.canonical`
+    speaker: str = ""
+    session: str = ""
+    sentence: str = ""
+    gender: str = ""
+    left_out: str = ""  # why the clip cannot be used; empty if it can
+
+
+def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in found if path.suffix.lower() in audio.SUFFIXES and not path.name.startswith("."))
+
+
+def named_clips(
+    folder: Path, corpus: str, describe: Callable[[str], dict[str, str]], recursive: bool = True
+) -> list[Clip]:
+    """A clip for every audio file, from its name: `describe(stem)` gives the fields of `Clip` that it tells.
+
+    Two files of one name (some copies of RAVDESS hold each recording twice) make one clip, the first.
+    """
+    if not (paths := audio_files(folder, recursive)):
+        raise InputError(f"{shown(folder)} holds no audio file: give the folder of {corpus} with --data-dir")
+    clips: dict[str, Clip] = {}
+    for path in paths:
+        clip = Clip(clip_id=f"{corpus}/{path.stem}", path=path, corpus=corpus, **describe(path.stem))
+        if clip.clip_id in clips:
+            within = path.relative_to(folder).as_posix()
+            reason = f"second file of one name: {shown(clips[clip.clip_id].path)}"
+            clip = replace(clip, clip_id=f"{corpus}/{within}", left_out=reason)
+        clips[clip.clip_id] = clip
+    return list(clips.values())

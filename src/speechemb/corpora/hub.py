@@ -1,0 +1,135 @@
+"""Copies of IEMOCAP and CREMA-D on the Hugging Face hub, kept as audio files below `data/<corpus>/hub/`.
+
+Zahra99/IEMOCAP_Audio   splits session1 .. session5, the 5,531 turns of the four-class set; `audio`, `label`.
+                        The speaker is known only where the audio record bears the turn's name.
+AbstractTTS/IEMOCAP     10,039 turns; `file`, `major_emotion`; 6,877 in the four-class set
+AbstractTTS/CREMA-D     7,442 clips, `file`, `major_emotion`
+confit/cremad-parquet   the same in splits train, validation, test; `file`, `emotion`, `label`
+
+Any other data set with an `audio` column and one of LABEL_COLUMNS is read in the same way. Audio is taken
+undecoded: neither torchcodec nor ffmpeg is needed. What a data set says, file names first, is not trusted.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from speechemb import artifacts, emotions
+from speechemb.cli import log
+from speechemb.corpora import cremad, iemocap
+from speechemb.corpora.clip import Clip
+from speechemb.errors import InputError, first
+
+DEFAULTS = {"iemocap": "Zahra99/IEMOCAP_Audio", "cremad": "AbstractTTS/CREMA-D"}
+LABEL_COLUMNS = ("major_emotion", "emotion", "label")
+NOTICES = {
+    "AbstractTTS/IEMOCAP": "its four-class subset has 6,877 turns, so results are not comparable to those on "
+    "the 5,531 of the literature (Zahra99/IEMOCAP_Audio has these)"
+}
+_MODULES = {"iemocap": iemocap, "cremad": cremad}
+_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SUFFIX = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff"}  # by the first four bytes
+
+
+def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]:
+    """The clips of a hub copy, `<hub id>@<commit>`, and the folder below `folder` that now holds its audio.
+
+    `source` is `hub`, for the corpus's usual copy, or `<hub id>[@revision]`.
+    """
+    hub_id, _, revision = (DEFAULTS[corpus] if source == "hub" else source).partition("@")
+    if not _HUB_ID.fullmatch(hub_id):
+        raise InputError(f"--{corpus}-source {source}: choose local, hub or a hub id, as {DEFAULTS[corpus]}[@revision]")
+    commit, splits = _load(corpus, hub_id, revision or "main")
+    if hub_id in NOTICES:
+        log.warning("%s: %s", hub_id, NOTICES[hub_id])
+    target = folder / hub_id.replace("/", "--")
+    clips, taken, differing = [], set(), []
+    for split, row, name, label, data in _rows(hub_id, splits):
+        stem = _stem(name, taken, f"{split}_{row:05d}")
+        path = target / (stem + _SUFFIX.get(data[:4], ".mp3"))
+        _write_once(path, data)
+        known = _describe(corpus, name, split, label)
+        if label and known["emotion"] != label:
+            differing.append(stem)
+        clips.append(Clip(clip_id=f"{corpus}/{stem}", path=path, corpus=corpus, **known))
+    if differing:
+        log.warning(
+            "%s labels %d clips otherwise than their names do (%s): the acted emotion in the name is used",
+            *(hub_id, len(differing), first(differing)),
+        )
+    return clips, f"{hub_id}@{commit}", target
+
+
+def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]:
+    """The data set's commit and its splits, audio undecoded; whatever fails becomes an `InputError`."""
+    import datasets
+
+    from speechemb import hub
+
+    local = f"get the corpus from {_MODULES[corpus].SOURCE} and give its folder with --data-dir"
+    with hub.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
+        commit = hub.commit(hub_id, "dataset", revision)
+        loaded = datasets.load_dataset(hub_id, revision=commit)
+    # Without a network, datasets gives what it has, whatever was asked for; its cache folder is named by the commit.
+    cached = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
+    if cached != {commit}:
+        raise InputError(
+            f"--{corpus}-source {hub_id}@{revision}: the hub cannot be reached, and the cache here holds another "
+            f"commit ({first(sorted(cached))}): try again with a network, or leave out the part after @"
+        )
+    undecoded = datasets.Audio(decode=False)
+    for split, rows in loaded.items():
+        if "audio" not in rows.column_names:
+            raise InputError(f"{hub_id} has no column audio (found: {', '.join(rows.column_names)}): {local}")
+        loaded[split] = rows.cast_column("audio", undecoded)
+    return commit, loaded
+
+
+def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
+    """Split, row number, name, label (canonical; may be empty) and undecoded audio of every row."""
+    from tqdm import tqdm
+
+    for split, rows in splits.items():
+        column = next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
+        if column is None:
+            raise InputError(
+                f"{hub_id} has none of the columns {', '.join(LABEL_COLUMNS)} (found: "
+                f"{', '.join(rows.column_names)}): choose another copy"
+            )
+        names = getattr(rows.features[column], "names", None)  # a ClassLabel holds numbers
+        for number, row in enumerate(tqdm(rows, desc=split, unit=" clips", disable=None, leave=False)):
+            record, label = row["audio"] or {}, row[column]
+            if not record.get("bytes"):
+                raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")
+            if names and label is not None:
+                label = names[label] if label >= 0 else ""  # -1 is an unlabelled row
+            name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
+            yield split, number, name, emotions.canonical(str(label or "")), record["bytes"]
+
+
+def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
+    """What is known of a row; a name that follows the corpus's naming counts more than the columns."""
+    known = _MODULES[corpus].describe(name)
+    if known.get("left_out"):
+        session = re.fullmatch(r"session([1-5])", split)
+        known = {"session": f"Ses0{session[1]}"} if session and corpus == "iemocap" else {}
+    known.setdefault("emotion", label)
+    if not known["emotion"]:
+        known["left_out"] = "no emotion label"
+    return known
+
+
+def _stem(name: str, taken: set[str], fallback: str) -> str:
+    """A file's stem that cannot leave its folder and was not used before (case does not count)."""
+    stem = name if _STEM.fullmatch(name) and name.lower() not in taken else fallback
+    taken.add(stem.lower())
+    return stem
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
+        return
+    with artifacts.atomic(path) as temporary:
+        temporary.write_bytes(data)

@@ -1,0 +1,51 @@
+"""RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song.
+
+Source    https://zenodo.org/records/1188976, Audio_Speech_Actors_01-24.zip (48 kHz WAV; CC BY-NC-SA 4.0)
+Clips     1,440 of speech: 24 actors (odd numbers male), two sentences, two repetitions, two intensities
+          (neutral has one). 192 of each emotion, 96 neutral.
+Files     <modality>-<channel>-<emotion>-<intensity>-<statement>-<repetition>-<actor>.wav; channel 01 =
+          speech, 02 = song. Usually in folders Actor_01 .. Actor_24; WAV and FLAC are read.
+Known     Five speech clips are stereo. Some copies on the web hold every file twice, in a folder inside the
+          folder. Songs are left out: they are sung to a given melody.
+Paper     Livingstone & Russo (2018), PLoS ONE 13(5): e0196391.
+"""
+
+import re
+from pathlib import Path
+
+from speechemb.corpora.clip import Clip, named_clips
+
+FOLDER = "RAVDESS"
+PUBLISHED = 1440
+SOURCE = "https://zenodo.org/records/1188976 (Audio_Speech_Actors_01-24.zip)"
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
+_NAME = re.compile(r"\d\d-(0[12])-(0[1-8])-0[12]-(0[12])-0[12]-(\d\d)")
+
+
+def clips(folder: Path) -> list[Clip]:
+    """Every audio file under `folder`."""
+    return named_clips(folder, "ravdess", describe)
+
+
+def describe(stem: str) -> dict[str, str]:
+    """What the name `03-01-05-01-02-01-12` tells, as fields of `Clip`."""
+    if not (name := _NAME.fullmatch(stem)):
+        return {"left_out": "name does not follow RAVDESS's naming"}
+    channel, emotion, statement, actor = name.groups()
+    return {
+        "emotion": EMOTIONS[emotion],
+        "speaker": actor,
+        "sentence": statement,
+        "gender": "male" if int(actor) % 2 else "female",
+        "left_out": "song, not speech" if channel == "02" else "",
+    }

@@ -1,0 +1,154 @@
+"""From the predictions of one run to its figures, and from all runs to one table.
+
+Keys of `results/evaluation_results_<run>.json`:
+
+| key | holds |
+|---|---|
+| `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed` | what was run |
+| `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
+| `clips`, `speakers`, `labels` | test clips (of all folds), their known speakers, class order |
+| `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
+| `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: one or unknown |
+| `fold_mean`, `fold_std`, `folds` | the same figures per fold, their mean and sample standard deviation |
+| `per_class` | precision, recall, f1, support of each class |
+| `confusion_matrix` | counts, rows are true classes in the order of `labels` |
+| `chance_uar`, `majority` | what guessing and always answering the most frequent class reach |
+| `calibration_error` | expected calibration error of the probabilities, 15 bins |
+| `cells` | cross-corpus runs only: figures of each training x test corpus |
+
+`metrics.json` holds `runs`, a list of these without the long parts. Provenance keys: `provenance.stamp`.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechemb import metrics, provenance, uncertainty
+from speechemb.artifacts import SCHEMA
+from speechemb.splits import within
+
+SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
+HOW = ("protocol", "protocol_note", "n_folds", "speakers_on_both_sides")
+WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
+# One row a run in the comparison table; the order of the columns is the order a reader needs them in.
+COLUMNS = (
+    *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"),
+    *("uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"),
+    *("chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"),
+)
+
+
+def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one predictions file (keys above)."""
+    labels = stamp["labels"]
+    true, predicted = frame["true"].tolist(), frame["predicted"].tolist()
+    speakers = _speakers(frame)
+    result = {
+        **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"]),
+        **{key: stamp[key] for key in (*SETTINGS, *HOW)},
+        "clips": len(frame),
+        "speakers": len(set(speakers) - {""}),
+        "overall": metrics.summary(true, predicted, labels),
+        "interval_95": intervals(true, predicted, speakers, labels),
+        "per_class": metrics.per_class(true, predicted, labels),
+        "confusion_matrix": metrics.confusion(true, predicted, labels).tolist(),
+        "chance_uar": metrics.chance_uar(labels),
+        "majority": metrics.majority(true, labels),
+        "calibration_error": metrics.expected_calibration_error(
+            true, frame[[f"p_{label}" for label in labels]].to_numpy(), labels
+        ),
+        **by_fold(frame, labels),
+    }
+    if stamp["protocol"] == "cross-corpus":
+        result["cells"] = cross_corpus_cells(frame, labels)
+    return result
+
+
+def _speakers(frame: pd.DataFrame) -> np.ndarray:
+    return within(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
+
+
+def intervals(true, predicted, speakers: np.ndarray, labels: list[str]) -> dict[str, list[float] | None]:
+    """95 % intervals by the variation between speakers; None where a speaker is unknown or there is only one."""
+    if (speakers == "").any() or len(set(speakers)) < 2:
+        return dict.fromkeys(WITH_INTERVAL)
+    confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels)
+    found = {name: uncertainty.speaker_interval(metrics.STATISTICS[name], confusions) for name in WITH_INTERVAL}
+    return {name: [float(low), float(high)] for name, (low, high) in found.items()}
+
+
+def by_fold(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
+    """Figures of every fold, their mean and sample standard deviation."""
+    folds = [
+        {"fold": name, "clips": len(part), **metrics.summary(part["true"].tolist(), part["predicted"].tolist(), labels)}
+        for name, part in frame.groupby("fold", sort=True)
+    ]
+    table = pd.DataFrame(folds)[list(metrics.STATISTICS)]
+    return {"folds": folds, "fold_mean": table.mean().to_dict(), "fold_std": table.std(ddof=1).to_dict()}
+
+
+def cross_corpus_cells(frame: pd.DataFrame, labels: list[str]) -> list[dict[str, Any]]:
+    """Figures of each pair of training corpus (the fold's name) and test corpus."""
+    return [
+        {
+            "train": train,
+            "test": test,
+            "clips": len(part),
+            **metrics.summary(part["true"].tolist(), part["predicted"].tolist(), labels),
+        }
+        for (train, test), part in frame.groupby(["fold", "corpus"], sort=True)
+    ]
+
+
+def cross_corpus_matrix(result: dict[str, Any]) -> pd.DataFrame:
+    """UAR, rows are training corpora, columns test corpora; NaN on the diagonal."""
+    cells = pd.DataFrame(result["cells"]).pivot(index="train", columns="test", values="uar")
+    return cells.reindex(index=result["corpora"], columns=result["corpora"])
+
+
+def stamp_of_all(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The provenance of a file made from several evaluations."""
+    return provenance.stamp("metrics", SCHEMA, evaluations=[result["fingerprint"] for result in results])
+
+
+def short(result: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation without its provenance and its long parts."""
+    long = {"folds", "per_class", "confusion_matrix", "kind", "schema", "versions", "git"}
+    return {key: value for key, value in result.items() if key not in long}
+
+
+def comparison(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a run, best UAR first within the same corpora, classes and protocol: only those rows are comparable."""
+    rows = [_row(result) for result in results]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.sort_values(
+        ["corpora", "classes", "protocol", "uar"], ascending=[True, True, True, False], kind="stable"
+    ).reset_index(drop=True)
+
+
+def _row(result: dict[str, Any]) -> dict[str, Any]:
+    low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
+    folds = "" if result["protocol"] == "cross-corpus" else f" x{result['n_folds']}"
+    return {
+        "corpora": "+".join(result["corpora"]),
+        "classes": len(result["labels"]),
+        "encoder": result["encoder"]["tag"],
+        "pooling": "+".join(result["pooling"]),
+        "layer": result["layer"],
+        "classifier": result["classifier"],
+        "protocol": result["protocol"] + folds + (" (optimistic)" if result["protocol"] == "random" else ""),
+        "uar": result["overall"]["uar"],
+        "uar_low": low,
+        "uar_high": high,
+        "uar_fold_std": result["fold_std"]["uar"],
+        "accuracy": result["overall"]["accuracy"],
+        "weighted_f1": result["overall"]["weighted_f1"],
+        "macro_f1": result["overall"]["macro_f1"],
+        "chance_uar": result["chance_uar"],
+        "majority_accuracy": result["majority"]["accuracy"],
+        "clips": result["clips"],
+        "speakers": result["speakers"],
+        "speakers_on_both_sides": result["speakers_on_both_sides"],
+        "run": result["tag"],
+    }

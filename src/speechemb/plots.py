@@ -1,0 +1,121 @@
+"""Arrays in, matplotlib figures out; no file is read or written here."""
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display on a server or in a Codespace
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from speechemb import emotions
+
+# One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
+COLOURS = {
+    "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
+    "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
+}  # fmt: skip
+
+
+def colour_of(labels: list[str]) -> dict[str, str]:
+    """A colour for each label; labels the table above lacks get further ones."""
+    spare = sns.color_palette("husl", len(labels)).as_hex()
+    return {label: COLOURS.get(label, spare[i]) for i, label in enumerate(labels)}
+
+
+def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
+    """Counts (K, K) as numbers on the share of each true class as colour."""
+    matrix = np.asarray(matrix)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    text = np.array([[f"{s:.0%}\n{n}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)])
+    size = 2.2 + 0.75 * len(labels)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(share, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, xticklabels=labels, yticklabels=labels,
+                cbar=False, annot_kws={"size": 8}, square=True, ax=axes)  # fmt: skip
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.tick_params(axis="y", rotation=0)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str) -> Figure:
+    """Precision, recall and F1 of each class, with the chance level of recall."""
+    figure = Figure(figsize=(2 + 0.9 * len(per_class), 3.6), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(per_class))
+    for i, (name, colour) in enumerate((("precision", "#9ecae1"), ("recall", "#3182bd"), ("f1", "#08306b"))):
+        axes.bar(places + 0.27 * (i - 1), [row[name] for row in per_class.values()], 0.25, color=colour, label=name)
+    axes.axhline(chance, color="black", linestyle=":", linewidth=1, label="chance recall")
+    axes.set(xticks=places, xticklabels=list(per_class), ylim=(0, 1))
+    axes.tick_params(axis="x", rotation=20)
+    axes.legend(fontsize=8, ncols=4, loc="upper center")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def cross_corpus(matrix: np.ndarray, corpora: list[str], title: str) -> Figure:
+    """UAR (n, n) of training corpus (row) x test corpus (column); NaN where nothing was tested."""
+    size = 2.5 + 0.9 * len(corpora)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(matrix, annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, mask=np.isnan(matrix), square=True,
+                xticklabels=corpora, yticklabels=corpora, cbar_kws={"label": "UAR"}, ax=axes)  # fmt: skip
+    axes.set(xlabel="tested on", ylabel="trained on")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def scatter(axes, points: np.ndarray, values: np.ndarray, colours: dict[str, str], title: str, legend: bool) -> None:
+    """A map (n, 2) or (n, 3) on given axes, one colour a value."""
+    for value, colour in colours.items():
+        chosen = values == value
+        if chosen.any():
+            axes.scatter(*points[chosen].T, s=6, color=colour, label=value, alpha=0.75, linewidths=0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if points.shape[1] == 3:
+        axes.set_zticks([])
+    axes.set_title(title, fontsize=8)
+    if legend:
+        axes.legend(fontsize=7, markerscale=2.5, loc="best")
+
+
+def map_pair(frame, axes_names: tuple[str, ...]) -> Figure:
+    """One map twice, coloured by emotion and by speaker; `axes_names` are its two or three coordinate columns."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    projection = "3d" if len(axes_names) == 3 else None
+    axes = figure.subplots(1, 2, subplot_kw={"projection": projection})
+    points = frame[list(axes_names)].to_numpy()
+    name = f"{frame['encoder'].iloc[0]}, {'+'.join(sorted(set(frame['corpus'])))}"
+    for one, what in zip(axes, ("emotion", "speaker"), strict=True):
+        values = frame[what].to_numpy()
+        title = f"{name}: {len(frame)} clips by {what}" + (f" ({len(set(values))})" if what == "speaker" else "")
+        scatter(one, points, values, colours_by(what, values), title, legend=what == "emotion")
+    return figure
+
+
+def map_grid(cells: list, what: str) -> Figure:
+    """Maps in a grid, encoders as rows and corpora as columns, coloured by `what`."""
+    encoders = list(dict.fromkeys(cell["encoder"].iloc[0] for cell in cells))
+    corpora = list(dict.fromkeys(cell["map"].iloc[0] for cell in cells))
+    figure = Figure(figsize=(4 * len(corpora) + 0.5, 4 * len(encoders)), layout="constrained")
+    grid = figure.subplots(len(encoders), len(corpora), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for cell in cells:
+        encoder, corpus = cell["encoder"].iloc[0], cell["map"].iloc[0]
+        axes = grid[encoders.index(encoder), corpora.index(corpus)]
+        axes.set_axis_on()
+        values = cell[what].to_numpy()
+        title = f"{encoder}, {corpus}, by {what}"
+        scatter(axes, cell[["x", "y"]].to_numpy(), values, colours_by(what, values), title, legend=what == "emotion")
+    return figure
+
+
+def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
+    """Colours for emotions in the project's order, or one hue a speaker."""
+    if what == "emotion":
+        return colour_of(emotions.ordered(values))
+    names = sorted(set(values))
+    return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))

@@ -1,0 +1,82 @@
+"""Where an artifact came from: hashes, fingerprint, library versions and the state of the code."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from speechemb.paths import ROOT
+
+LIBRARIES = ("numpy", "torch", "transformers", "scikit-learn", "xgboost", "librosa", "soundfile", "soxr")
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(file)
+
+
+def _slow(file: Any) -> str:
+    # Python 3.10 has no hashlib.file_digest.
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling for equal values: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(**content: Any) -> str:
+    """SHA-256 over everything that decides an artifact's content: input hashes, flags, resolved model revision."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_state() -> str:
+    """Commit of the code, with `+dirty` where tracked files were changed; `unknown` outside a git checkout."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def stamp(kind: str, schema: int, **content: Any) -> dict[str, Any]:
+    """The provenance block of one artifact: `content` is what the fingerprint covers."""
+    return {
+        "kind": kind,
+        "schema": schema,
+        "fingerprint": fingerprint(kind=kind, schema=schema, **content),
+        **content,
+        "versions": versions(),
+        "git": git_state(),
+    }
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """`content` with its own hash under `content_sha256`, so that an edit by hand is noticed."""
+    content = {key: value for key, value in content.items() if key != "content_sha256"}
+    return {**content, "content_sha256": hashlib.sha256(canonical_json(content).encode()).hexdigest()}

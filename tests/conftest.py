@@ -1,0 +1,32 @@
+"""What the tests share: the scripts as modules, and the folder of real speech, where there is one."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real speech and the small encoder, beside the checkout; tests without it are skipped."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data" / "ravdess").is_dir():
+        pytest.skip("no ../shared/data/ravdess beside the checkout: this test needs real speech")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def script():
+    """`script("3_train_classifiers").main([...])`: a numbered script cannot be imported by its name."""
+
+    def load(name: str):
+        spec = importlib.util.spec_from_file_location("script_" + name, ROOT / "src" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

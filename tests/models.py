@@ -1,0 +1,66 @@
+"""Encoders of random weights in transformers' folder format, for tests and benchmarks: true shapes, no download."""
+
+import json
+from pathlib import Path
+
+BASE = dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
+LARGE = dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
+GROUP = dict(feat_extract_norm="group", do_stable_layer_norm=False, conv_bias=False)
+LAYER = dict(feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True)
+SMALL = dict(
+    hidden_size=48,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=96,
+    conv_dim=(16, 16, 24, 24, 24, 32, 32),
+    num_conv_pos_embeddings=16,
+    num_conv_pos_embedding_groups=4,
+    num_buckets=32,
+    max_bucket_distance=64,
+)
+# "group" and "layer" name the norm of the convolutions, as in base and large models
+SHAPES = {
+    "tiny_group": SMALL | GROUP,
+    "tiny_layer": SMALL | LAYER,
+    "base": BASE | GROUP,
+    "large": LARGE | LAYER,
+}
+
+
+def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int = 0, **changes) -> Path:
+    """Write a random model of `family` (wavlm, hubert, wav2vec2) and `shape` (a key of SHAPES); returns the folder.
+
+    `changes` override the configuration, e.g. `num_hidden_layers=2`. The weights are as transformers initialises
+    them, with biases, norms and WavLM's gates moved off their trivial values so that a forgotten one shows.
+    """
+    import torch
+    from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
+
+    config_class, model_class = {
+        "wavlm": (WavLMConfig, WavLMModel),
+        "hubert": (HubertConfig, HubertModel),
+        "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
+    }[family]
+    settings = SHAPES[shape] | changes
+    if family != "wavlm":
+        settings = {k: v for k, v in settings.items() if k not in ("num_buckets", "max_bucket_distance")}
+    torch.manual_seed(seed)
+    model = model_class(config_class(**settings))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") or "norm" in name or "gru_rel_pos_const" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    folder = Path(folder)
+    model.save_pretrained(folder)
+    normalize = settings["feat_extract_norm"] == "layer"  # as the published base and large models have it
+    preprocessor = {
+        "do_normalize": normalize,
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": normalize,
+        "sampling_rate": 16000,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
+    return folder

@@ -1,0 +1,173 @@
+"""Every reader refuses a file that is missing, truncated, foreign, changed by hand or older than its input."""
+
+import json
+import os
+
+import made
+import numpy as np
+import pandas as pd
+import pytest
+
+from speechemb import artifacts, cli, embeddings, trained
+from speechemb.artifacts import ArtifactError
+
+
+@pytest.fixture
+def chain(script, tmp_path):
+    """The files of a whole run on made signals: table, step 1, step 2 (acoustic), step 3, by name."""
+    table = made.corpus(tmp_path / "tones", speakers=4, seconds=0.3)
+    processed, npz, results = tmp_path / "processed", tmp_path / "e.npz", tmp_path / "results"
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(processed)])
+    csv = processed / "tones.csv"
+    script("2_wavlm_feature_extraction").main(["--metadata", str(csv), "--model", "acoustic", "--out", str(npz)])
+    script("3_train_classifiers").main(
+        ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", "--models-dir", str(tmp_path / "models"),
+         "--results-dir", str(results)]
+    )  # fmt: skip
+    (predictions,) = results.glob("predictions_*.csv")
+    (model,) = (tmp_path / "models").iterdir()
+    return {"metadata": csv, "embeddings": npz, "predictions": predictions, "model": model, "table": table}
+
+
+READERS = {
+    "metadata": artifacts.read_metadata,
+    "embeddings": embeddings.read,
+    "predictions": artifacts.read_predictions,
+    "model": trained.load,
+}
+REMEDIES = {"metadata": "1_data", "embeddings": "2_wavlm", "predictions": "3_train", "model": "3_train"}
+
+
+def refused(chain, kind):
+    """The one line with which the reader refuses, having named the file and the command that mends it."""
+    with pytest.raises(ArtifactError) as caught:
+        READERS[kind](chain[kind])
+    message = str(caught.value)
+    assert "\n" not in message and REMEDIES[kind] in message
+    assert chain[kind].stem in message
+    return message
+
+
+def the_file(chain, kind):
+    return chain[kind] / "svm.skops" if kind == "model" else chain[kind]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_what_was_written_is_read(chain, kind):
+    READERS[kind](chain[kind])
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_missing(chain, kind):
+    the_file(chain, kind).unlink()
+    assert "missing" in refused(chain, kind)
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_truncated(chain, kind, keep):
+    file = the_file(chain, kind)
+    os.truncate(file, int(file.stat().st_size * keep))
+    refused(chain, kind)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_foreign(chain, kind):
+    the_file(chain, kind).write_bytes(b"PK\x03\x04 or some,text\n1,2\n")
+    refused(chain, kind)
+
+
+@pytest.mark.parametrize("kind", ["metadata", "predictions"])
+def test_a_csv_edited_by_hand(chain, kind):
+    text = chain[kind].read_text()
+    chain[kind].write_text(text.replace("angry", "happy", 1))
+    assert "changed" in refused(chain, kind)
+
+
+@pytest.mark.parametrize("kind", ["metadata", "predictions"])
+def test_a_csv_of_ones_own(chain, kind):
+    artifacts.sidecar(chain[kind]).unlink()
+    assert "no script wrote it" in refused(chain, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"), [("predictions", "protocol", "speaker "), ("model", "layer", "last")]
+)
+def test_a_claim_edited_by_hand(chain, kind, key, value):
+    file = chain["model"] / "model.json" if kind == "model" else artifacts.sidecar(chain[kind])
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, key: value}))
+    assert "changed" in refused(chain, kind)
+
+
+def test_an_npz_edited_by_hand(chain):
+    with np.load(chain["embeddings"]) as archive:
+        arrays = dict(archive)
+    for name, change in (("labels", lambda a: np.roll(a, 1)), ("embeddings", lambda a: a * 1.001)):
+        np.savez(chain["embeddings"], **{**arrays, name: change(arrays[name])})
+        assert f"{name} was changed" in refused(chain, "embeddings")
+    meta = json.loads(str(arrays["meta"]))
+    np.savez(chain["embeddings"], **{**arrays, "meta": np.array(json.dumps({**meta, "pooling": ["max"]}))})
+    assert "changed" in refused(chain, "embeddings")
+
+
+def test_an_npz_with_a_pickle_is_not_opened(chain, tmp_path):
+    with np.load(chain["embeddings"]) as archive:
+        arrays = dict(archive)
+    marker = tmp_path / "executed"
+
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(marker), "w"))
+
+    np.savez(chain["embeddings"], **{**arrays, "labels": np.array([Payload()], dtype=object)})
+    refused(chain, "embeddings")
+    assert not marker.exists()
+
+
+def test_the_npz_opens_without_this_project(chain):
+    with np.load(chain["embeddings"], allow_pickle=False) as archive:
+        assert set(archive.files) == set(embeddings.KEYS)
+        assert archive["embeddings"].dtype == np.float32 and archive["embeddings"].shape[:2] == (32, 1)
+        assert json.loads(str(archive["meta"]))["encoder"]["tag"] == "acoustic"
+
+
+def test_stale_metadata_is_noticed_by_step_3(chain, script, tmp_path):
+    table = pd.read_csv(chain["table"])
+    table.iloc[:-1].to_csv(chain["table"], index=False)
+    script("1_data_preprocessing").main(
+        ["--corpora", f"table:{chain['table']}", "--out-dir", str(tmp_path / "processed")]
+    )
+    with pytest.raises(ArtifactError, match="was made from an earlier .*tones.csv: rerun python src/2_wavlm"):
+        embeddings.read(chain["embeddings"])
+
+
+def test_stale_embeddings_are_noticed_by_step_4(chain, script):
+    script("2_wavlm_feature_extraction").main(
+        ["--metadata", str(chain["metadata"]), "--model", "acoustic", "--limit", "20", "--overwrite", "--out",
+         str(chain["embeddings"])]
+    )  # fmt: skip
+    with pytest.raises(ArtifactError, match="was made from an earlier .*e.npz: rerun python src/3_train"):
+        script("4_evaluation_metrics").main(["--results-dir", str(chain["predictions"].parent)])
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    file = tmp_path / "x.json"
+    artifacts.write_json(file, {"kind": "old"})
+    with pytest.raises(RuntimeError), artifacts.atomic(file) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(file.read_text())["kind"] == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def test_wrong_input_is_one_line_and_code_1_and_a_bug_keeps_its_traceback(capsys):
+    def wrong():
+        raise ArtifactError("x.csv:\n  broken: rerun step 1")
+
+    def bug():
+        raise KeyError("bug")
+
+    assert cli.run(wrong) == 1
+    assert capsys.readouterr().err == "error: x.csv: broken: rerun step 1\n"
+    with pytest.raises(KeyError):
+        cli.run(bug)

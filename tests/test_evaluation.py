@@ -1,0 +1,139 @@
+"""Steps 4 and 5, and predict.py: figures that agree with scikit-learn, pictures that exist, models that predict."""
+
+import json
+
+import made
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from sklearn import metrics as sk
+
+from speechemb import artifacts, evaluation, maps
+from speechemb.errors import InputError
+
+
+@pytest.fixture
+def results(script, tmp_path):
+    """Step 3 on planted vectors with an effect that is not easy, SVM, speaker and random folds."""
+    vectors, labels, speakers = made.planted(effect=0.6)
+    genders = ["female" if int(name[1:]) % 2 else "male" for name in speakers]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers, genders=genders)
+    for cv in ("speaker", "random"):
+        script("3_train_classifiers").main(
+            ["--npz-path", str(npz), "--classifier", "svm", "--cv", cv, "--models-dir", str(tmp_path / "models"),
+             "--results-dir", str(tmp_path / "results")]
+        )  # fmt: skip
+    return tmp_path / "results"
+
+
+def test_every_figure_is_scikit_learns(results, script):
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    for path in results.glob("predictions_*.csv"):
+        frame, stamp = artifacts.read_predictions(path)
+        found = json.loads(
+            (results / path.name.replace("predictions", "evaluation_results")).with_suffix(".json").read_text()
+        )
+        true, predicted, labels = frame["true"], frame["predicted"], stamp["labels"]
+        expected = {
+            "accuracy": sk.accuracy_score(true, predicted),
+            "uar": sk.balanced_accuracy_score(true, predicted),
+            "macro_f1": sk.f1_score(true, predicted, labels=labels, average="macro"),
+            "weighted_f1": sk.f1_score(true, predicted, labels=labels, average="weighted"),
+        }
+        assert {key: found["overall"][key] for key in expected} == pytest.approx(expected, abs=1e-12)
+        matrix = sk.confusion_matrix(true, predicted, labels=labels)
+        assert found["confusion_matrix"] == matrix.tolist()
+        table = pd.read_csv(results / f"confusion_matrix_{stamp['tag']}_cv.csv", index_col=0)
+        assert (table.to_numpy() == matrix).all() and table.columns.tolist() == labels
+        folds = [sk.balanced_accuracy_score(part["true"], part["predicted"]) for _, part in frame.groupby("fold")]
+        assert found["fold_mean"]["uar"] == pytest.approx(np.mean(folds))
+        assert found["fold_std"]["uar"] == pytest.approx(np.std(folds, ddof=1))
+        low, high = found["interval_95"]["uar"]
+        assert 0 <= low < found["overall"]["uar"] < high <= 1
+        assert found["chance_uar"] == 0.25 and found["majority"]["accuracy"] == pytest.approx(0.25)
+
+
+def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    printed = capsys.readouterr().out
+    assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
+    table = pd.read_csv(results / "comparison.csv")
+    assert table.columns.tolist() == list(evaluation.COLUMNS) and len(table) == 2
+    runs = json.loads((results / "metrics.json").read_text())["runs"]
+    assert {run["protocol"] for run in runs} == {"speaker", "random"}
+    for pattern in ("confusion_matrix_*_cv.png", "per_class_*.png", "classification_report_*.txt"):
+        assert len(list(results.glob(pattern))) == 2
+    before = {path: path.read_bytes() for path in results.iterdir()}
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    assert before == {path: path.read_bytes() for path in results.iterdir()}
+
+
+def test_one_bad_file_stops_step_4_before_it_writes(results, script):
+    (results / "predictions_own.csv").write_text("clip_id,true,predicted\n")
+    with pytest.raises(InputError, match="predictions_own.csv"):
+        script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    assert not (results / "metrics.json").exists()
+    with pytest.raises(InputError, match="no predictions"):
+        script("4_evaluation_metrics").main(["--results-dir", str(results / "nowhere")])
+
+
+def test_the_cross_corpus_matrix(script, tmp_path):
+    files = [made.npz(tmp_path / f"{name}.npz", *made.planted(), corpus=name) for name in ("a", "b", "c")]
+    where = ["--results-dir", str(tmp_path / "results")]
+    script("3_train_classifiers").main(
+        ["--npz-path", *map(str, files), "--cross-corpus", "--classifier", "svm", "--models-dir", str(tmp_path), *where]
+    )
+    script("4_evaluation_metrics").main(where)
+    (path,) = (tmp_path / "results").glob("cross_corpus_*.csv")
+    matrix = pd.read_csv(path, index_col=0)
+    assert matrix.shape == (3, 3) and np.isnan(np.diag(matrix)).all() and matrix.notna().to_numpy().sum() == 6
+    assert path.with_suffix(".png").stat().st_size > 5000
+
+
+def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted(speakers=6, clips=20, effect=0.0, speaker_effect=4.0)
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers)
+    for name in ("a", "b"):
+        script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path / name)])
+    printed = capsys.readouterr().out
+    assert "100% of a clip's neighbours share its speaker (16% by chance)" in printed
+    coordinates = [(tmp_path / name / "umap_emotion.csv").read_bytes() for name in ("a", "b")]
+    assert coordinates[0] == coordinates[1]
+    table = pd.read_csv(tmp_path / "a" / "umap_emotion.csv")
+    assert len(table) == 2 * 120 and set(table["map"]) == {"all", "made"}
+    for picture in ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_grid_speaker.png"):
+        assert (tmp_path / "a" / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_neighbours_are_the_nearest():
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    x[1] = x[0]  # a duplicate
+    indices, distances = maps.neighbours(x)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    expected = np.sort(np.linalg.norm(z[:, None] - z[None], axis=2), axis=1)[:, :15]
+    np.testing.assert_allclose(distances, expected, atol=1e-5)
+    assert (indices[:, 0] == np.arange(60)).all()
+
+
+@pytest.mark.parametrize("name", ["svm", "mlp", "xgboost"])
+def test_predict_knows_its_training_clips(script, tmp_path, capsys, name):
+    """Every step on made tones with the bundled encoder; then each model on the files themselves."""
+    table = made.corpus(tmp_path / "tones", speakers=4, seconds=0.4)
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(tmp_path / "processed")])
+    npz = tmp_path / "e.npz"
+    nano = str(ROOT / "models" / "wavlm-nano")
+    script("2_wavlm_feature_extraction").main(
+        ["--metadata", str(tmp_path / "processed" / "tones.csv"), "--model", nano, "--out", str(npz)]
+    )
+    script("3_train_classifiers").main(
+        ["--npz-path", str(npz), "--classifier", name, "--n-folds", "2", "--models-dir", str(tmp_path / "models"),
+         "--results-dir", str(tmp_path)]
+    )  # fmt: skip
+    (tmp_path / "tones" / "silent.wav").write_bytes(b"RIFF not really")
+    (model,) = (tmp_path / "models").iterdir()
+    out = tmp_path / "out.csv"
+    script("predict").main(["--model", str(model), str(tmp_path / "tones"), "--out", str(out)])
+    found = pd.read_csv(out)
+    assert len(found) == 32
+    assert np.mean([row.emotion in row.path for row in found.itertuples()]) > 0.9

@@ -1,0 +1,148 @@
+"""Step 2: batches, limits, resuming to the byte, and the acoustic baseline."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import made
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from speechemb import acoustic, embeddings, extraction
+from speechemb.errors import InputError
+
+NANO = ROOT / "models" / "wavlm-nano"
+
+
+@pytest.fixture
+def metadata(script, tmp_path):
+    table = made.corpus(tmp_path / "tones", speakers=4)
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(tmp_path / "processed")])
+    return tmp_path / "processed" / "tones.csv"
+
+
+def step2(script, metadata, out, *flags):
+    script("2_wavlm_feature_extraction").main(["--metadata", str(metadata), "--out", str(out), *flags])
+    return embeddings.read(out)
+
+
+def test_batches_hold_every_clip_once_within_the_limit():
+    durations = np.random.default_rng(0).uniform(0.2, 9, 500)
+    durations[7] = 100.0  # longer than a batch: alone
+    batches = extraction.plan_batches(durations, 40)
+    assert sorted(np.concatenate(batches)) == list(range(500))
+    assert batches[0].tolist() == [7]
+    for batch in batches[1:]:
+        assert durations[batch].max() * len(batch) <= 40
+    padded = sum(durations[batch].max() * len(batch) for batch in batches)
+    assert padded < 1.05 * durations.sum()
+
+
+@pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("last", [3]), ("3,0", [0, 3]), ("2", [2])])
+def test_layers(text, layers):
+    assert extraction.chosen_layers(text, 3) == layers
+
+
+@pytest.mark.parametrize("text", ["4", "-1", "first", "", "1;2"])
+def test_wrong_layers(text):
+    with pytest.raises(InputError, match="--layers"):
+        extraction.chosen_layers(text, 3)
+
+
+def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, metadata, tmp_path):
+    one = step2(
+        script, metadata, tmp_path / "a.npz", "--model", str(NANO), "--precision", "fp32", "--batch-seconds", "1"
+    )
+    many = step2(script, metadata, tmp_path / "b.npz", "--model", str(NANO), "--precision", "fp32")
+    assert one.clip_ids.tolist() == sorted(one.clip_ids) and len(one.clip_ids) == 32
+    assert one.embeddings.shape == (32, 7, 192)
+    np.testing.assert_allclose(many.embeddings, one.embeddings, atol=2e-4)
+    assert set(one.sessions) == {"session0", "session1"} and set(one.genders) == {"female", "male"}
+
+
+def test_pooling_layers_and_limit(script, metadata, tmp_path):
+    flags = ["--model", str(NANO), "--precision", "fp32"]
+    whole = step2(script, metadata, tmp_path / "a.npz", *flags, "--pooling", "mean", "std")
+    part = step2(script, metadata, tmp_path / "b.npz", *flags, "--pooling", "std", "--layers", "0,3", "--limit", "10")
+    assert whole.tag == "wavlm_nano-mean_std" and part.layers.tolist() == [0, 3] and len(part.clip_ids) == 10
+    same = np.isin(whole.clip_ids, part.clip_ids)
+    np.testing.assert_allclose(whole.embeddings[same][:, [0, 3], 192:], part.embeddings, atol=2e-4)
+    with np.load(tmp_path / "b.npz") as archive:
+        assert len(archive["excluded"]) == 22 and archive["excluded"][0, 1] == "not drawn by --limit 10"
+
+
+def test_what_stands_is_kept_and_other_settings_need_overwrite(script, metadata, tmp_path, capsys):
+    out = tmp_path / "a.npz"
+    step2(script, metadata, out, "--model", "acoustic")
+    before = out.stat().st_mtime_ns
+    step2(script, metadata, out, "--model", "acoustic")
+    assert out.stat().st_mtime_ns == before and "stands already" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--overwrite"):
+        step2(script, metadata, out, "--model", "acoustic", "--limit", "5")
+    assert len(step2(script, metadata, out, "--model", "acoustic", "--limit", "5", "--overwrite").clip_ids) == 5
+
+
+def test_audio_changed_since_step_1_is_refused(script, metadata, tmp_path):
+    wav = sorted((tmp_path / "tones").glob("*.wav"))[0]
+    wav.write_bytes(wav.read_bytes()[:-2000])
+    with pytest.raises(InputError, match=wav.name):
+        step2(script, metadata, tmp_path / "a.npz", "--model", "acoustic")
+    assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(script, metadata, tmp_path, after):
+    whole, killed = tmp_path / "whole.npz", tmp_path / "killed.npz"
+    flags = ["--model", str(NANO), "--batch-seconds", "2", "--precision", "fp32"]
+    command = [sys.executable, str(ROOT / "src" / "2_wavlm_feature_extraction.py"), "--metadata", str(metadata)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, *flags, "--out", str(whole)], check=True, capture_output=True, env=environment)
+    process = subprocess.Popen([*command, *flags, "--out", str(killed)], stderr=subprocess.DEVNULL, env=environment)
+    done = tmp_path / "killed.npz.partial" / "done.txt"
+    while process.poll() is None and not (done.exists() and len(done.read_text().split()) >= after):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL and not killed.exists(), "the run was over before it was killed"
+    begun = done.stat().st_size
+    done.write_text(done.read_text() + "1")  # a number that the kill cut short
+    resumed = subprocess.run([*command, *flags, "--out", str(killed)], check=True, capture_output=True, env=environment)
+    assert begun and resumed.returncode == 0
+    assert killed.read_bytes() == whole.read_bytes() and not done.parent.exists()
+
+
+def test_an_unfinished_run_of_other_settings_is_not_thrown_away(script, metadata, tmp_path):
+    out = tmp_path / "a.npz"
+    partial = tmp_path / "a.npz.partial"
+    partial.mkdir()
+    (partial / "plan.json").write_text('{"fingerprint":"other"}')
+    (partial / "done.txt").write_text("0\n")
+    with pytest.raises(InputError, match="unfinished run with another fingerprint.*--overwrite"):
+        step2(script, metadata, out, "--model", "acoustic")
+    assert (partial / "done.txt").exists()
+
+
+def test_acoustic_functionals_measure_what_they_say():
+    time_s = np.arange(16000) / 16000
+    tone = lambda f: sum(np.sin(2 * np.pi * f * h * time_s) / h for h in range(1, 8)).astype(np.float32) * 0.1  # noqa: E731
+    for frequency in (110.0, 220.0):
+        log_f0, voiced = acoustic._pitch(tone(frequency))
+        assert voiced.mean() > 0.9
+        assert np.exp(np.median(log_f0[voiced])) == pytest.approx(frequency, rel=0.02)
+    noise = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1
+    assert acoustic._pitch(noise)[1].mean() < 0.2
+    vector = acoustic.functionals(noise[:1600])  # the shortest clip that step 1 lets through
+    assert np.isfinite(vector).all() and vector[-1] == pytest.approx(0.1)
+
+
+def test_acoustic_beats_chance_on_real_speech(shared, script, tmp_path):
+    """RAVDESS, 4 classes, 60 clips: a sanity check of the chain, not a measurement."""
+    script("1_data_preprocessing").main(
+        ["--corpora", "ravdess", "--data-dir", str(shared / "data" / "ravdess"), "--out-dir", str(tmp_path)]
+    )
+    data = step2(script, tmp_path / "ravdess.csv", tmp_path / "a.npz", "--model", "acoustic", "--limit", "60")
+    assert data.embeddings.shape[:2] == (60, 1) and len(set(data.speakers)) > 15
+    assert set(data.labels) == set(made.EMOTIONS)

@@ -1,0 +1,155 @@
+"""Step 3 on planted effects: it finds what is there, not what is not, and nothing is learned from a test clip."""
+
+import made
+import numpy as np
+import pandas as pd
+import pytest
+
+from speechemb import classifiers, embeddings, splits, training
+from speechemb.artifacts import read_predictions
+from speechemb.errors import InputError
+
+NAMES = ("svm", "mlp", "xgboost")
+
+
+def run(script, tmp_path, npz, *flags):
+    where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path / "results")]
+    paths = [str(path) for path in (npz if isinstance(npz, list) else [npz])]
+    script("3_train_classifiers").main(["--npz-path", *paths, *where, *flags])
+    return {path.stem: read_predictions(path) for path in sorted((tmp_path / "results").glob("predictions_*.csv"))}
+
+
+def accuracy(frame):
+    return (frame["true"] == frame["predicted"]).mean()
+
+
+def test_every_classifier_finds_a_planted_effect(script, tmp_path):
+    npz = made.npz(tmp_path / "e.npz", *made.planted(effect=2.0))
+    runs = run(script, tmp_path, npz, "--classifier", "all")
+    assert [stamp["classifier"] for _, stamp in runs.values()] == ["mlp", "svm", "xgboost"]
+    for frame, stamp in runs.values():
+        assert accuracy(frame) > 0.9
+        assert stamp["speakers_on_both_sides"] == 0 and "speaker-disjoint" in stamp["protocol_note"]
+        scores = frame[[f"p_{label}" for label in stamp["labels"]]]
+        assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+        assert (scores.idxmax(axis=1).str[2:] == frame["predicted"]).mean() > 0.99  # ties after rounding aside
+        assert sorted(frame["clip_id"]) == sorted(embeddings.read(npz).clip_ids)
+
+
+def test_without_an_effect_speaker_folds_are_at_chance(script, tmp_path):
+    npz = made.npz(tmp_path / "e.npz", *made.planted(speakers=12, clips=40, effect=0.0))
+    for frame, _ in run(script, tmp_path, npz, "--classifier", "svm").values():
+        assert abs(accuracy(frame) - 0.25) < 0.08
+
+
+def test_random_folds_reward_knowing_the_speaker_and_are_labelled(script, tmp_path):
+    # Each speaker has one emotion: what is learned is who speaks.
+    vectors, _, speakers = made.planted(speakers=12, clips=20, effect=0.0, speaker_effect=2.0)
+    labels = [made.EMOTIONS[int(name[1:]) % 4] for name in speakers]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers)
+    (by_speaker, _), *_ = run(script, tmp_path / "a", npz, "--classifier", "svm", "--n-folds", "3").values()
+    (random, stamp), *_ = run(script, tmp_path / "b", npz, "--classifier", "svm", "--cv", "random").values()
+    assert accuracy(random) > 0.95 and accuracy(by_speaker) < 0.5
+    assert stamp["speakers_on_both_sides"] == 12 and "optimistic" in stamp["protocol_note"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prediction_does_not_depend_on_the_other_test_clips(name):
+    vectors, labels, speakers = made.planted(speakers=6)
+    y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
+    task = training.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
+    fold = splits.folds(y, group, 3, "speaker", 0)[0]
+    (_, before), *_ = training.out_of_fold(name, task, [fold], 0, lambda _: None)
+    task.x[fold.test[1:]] = 1e3  # a scaler or a stopping rule that saw them would move everything
+    (_, after), *_ = training.out_of_fold(name, task, [fold], 0, lambda _: None)
+    np.testing.assert_allclose(after[0], before[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
+    vectors, labels, _ = made.planted(speakers=6)
+    y = np.array([made.EMOTIONS.index(label) % n_classes for label in labels])
+    x, group = vectors.astype(np.float32), np.repeat(np.arange(6), 12)
+    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group, keep=True)
+    fitted.save(tmp_path)
+    loaded = classifiers.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
+    assert fitted.predict_proba(x).shape == (len(x), n_classes)
+    np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
+
+
+def test_the_fast_svm_decides_as_scikit_learn():
+    pytest.importorskip("sklearnex")
+    vectors, labels, _ = made.planted(speakers=10, effect=0.6)
+    y, x = np.array([made.EMOTIONS.index(label) for label in labels]), vectors.astype(np.float32)
+    group = np.repeat(np.arange(10), 12)
+    fast, plain = (classifiers.Svm(4, 0).fit(x, y, group, keep=keep).predict_proba(x) for keep in (False, True))
+    np.testing.assert_allclose(fast, plain, atol=1e-3)
+    assert (fast.argmax(axis=1) == plain.argmax(axis=1)).all()
+
+
+def test_the_same_command_writes_the_same_bytes(script, tmp_path):
+    npz = made.npz(tmp_path / "e.npz", *made.planted())
+    for name in ("a", "b"):
+        run(script, tmp_path / name, npz)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) >= 3 * 4 + 6
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_the_layers_are_chosen_by_name_and_number(script, tmp_path):
+    vectors, labels, speakers = made.planted(effect=3.0)
+    noise = np.random.default_rng(1).normal(size=vectors.shape)
+    npz = made.npz(tmp_path / "e.npz", np.stack([vectors, noise], axis=1), labels, speakers)
+    found = {}
+    for layer in ("0", "1", "last", "mean", "all"):
+        (frame, stamp), *_ = run(script, tmp_path / layer, npz, "--classifier", "svm", "--layer", layer).values()
+        found[layer] = (accuracy(frame), stamp["features"])
+    assert found["0"][0] > 0.9 > 0.5 > found["1"][0]
+    assert found["last"] == found["1"]
+    assert found["all"][1] == 32 and found["mean"][1] == 16 and found["all"][0] > 0.8
+    with pytest.raises(InputError, match=r"--layer 7: these embeddings hold layers \[0, 1\]"):
+        run(script, tmp_path, npz, "--layer", "7")
+
+
+def test_cross_corpus_trains_on_each_and_tests_on_the_others(script, tmp_path):
+    a = made.npz(tmp_path / "a.npz", *made.planted(seed=0), corpus="a")
+    vectors, labels, speakers = made.planted(seed=0, effect=2.0)
+    labels = ["bored" if label == "sad" else label for label in labels]
+    b = made.npz(tmp_path / "b.npz", vectors + 0.1, labels, speakers, corpus="b")
+    (frame, stamp), *_ = run(script, tmp_path, [a, b], "--classifier", "svm", "--cross-corpus").values()
+    assert stamp["labels"] == ["neutral", "happy", "angry"] and stamp["left_out"] == 60
+    assert set(zip(frame["fold"], frame["corpus"], strict=True)) == {("a", "b"), ("b", "a")}
+    assert accuracy(frame) > 0.9
+    with pytest.raises(InputError, match="needs two corpora"):
+        run(script, tmp_path, a, "--cross-corpus")
+
+
+def test_pooling_needs_one_encoder_and_different_clips(script, tmp_path):
+    a = made.npz(tmp_path / "a.npz", *made.planted(), corpus="a")
+    b = made.npz(tmp_path / "b.npz", *made.planted(dim=8), corpus="b")
+    with pytest.raises(InputError, match="differ in encoder"):
+        run(script, tmp_path, [a, b])
+    with pytest.raises(InputError, match="in more than one file"):
+        run(script, tmp_path, [a, a])
+
+
+def test_without_speakers_the_error_names_the_way_out(script, tmp_path):
+    vectors, labels, _ = made.planted()
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, [""] * len(labels))
+    with pytest.raises(InputError, match="--cv random"):
+        run(script, tmp_path, npz)
+    assert not (tmp_path / "results").exists() and not (tmp_path / "models").exists()
+    (_, stamp), *_ = run(script, tmp_path, npz, "--cv", "random", "--classifier", "svm").values()
+    assert stamp["speakers_on_both_sides"] is None
+
+
+def test_the_log_holds_every_fold(script, tmp_path):
+    npz = made.npz(tmp_path / "e.npz", *made.planted())
+    run(script, tmp_path, npz, "--classifier", "mlp")
+    (log,) = (tmp_path / "results").glob("training_*.csv")
+    table = pd.read_csv(log)
+    assert table["fold"].tolist() == [1, 2, 3, 4, 5] and table["test_clips"].sum() == 120
+    assert (table["train_groups"] + table["test_groups"] == 10).all() and (table["epochs"] > 1).all()
