@@ -4,10 +4,11 @@ Speakers are drawn from a population whose true UAR and F1 are known; `speechemb
 its intervals and p-values, thousands of times. Beside them stand two usual ways that fail: the percentile
 bootstrap over speakers, and the bootstrap over clips, which takes the clips of a speaker for independent.
 
-Reads:   nothing Writes:  benchmarks/results/coverage.json (--out) Example: python benchmarks/coverage.py
---runs 4000 Prints:  one line a setting, at the end `all settings within 93-97 % coverage and 3-7 % false
-alarms` (exit code 1
-         and the settings that are not, otherwise)
+Reads:   nothing
+Writes:  benchmarks/results/coverage.json (--out)
+Example: python benchmarks/coverage.py --runs 4000
+Prints:  one line a setting, at the end `all settings within 93-97 % coverage and 3-7 % false alarms`, or the
+         settings that are not, and exits with 1
 
 The population. A speaker's answers follow a confusion matrix of their own: the population's on the logit
 scale, plus three normal effects: how well the speaker is recognised, how well each emotion of theirs is,
@@ -77,8 +78,8 @@ def population(classes: int, easy: bool) -> np.ndarray:
 
 def effects(rng: np.random.Generator, shape: tuple[int, ...], classes: int) -> np.ndarray:
     """What a speaker adds to the log-probabilities, `(*shape, K, K)`."""
-    own = SKILL * rng.standard_normal((*shape, 1, 1)) + CLASS_SKILL * rng.standard_normal((*shape, classes,
-    1)) return own * np.eye(classes) + LEANING * rng.standard_normal((*shape, 1, classes))
+    own = SKILL * rng.standard_normal((*shape, 1, 1)) + CLASS_SKILL * rng.standard_normal((*shape, classes, 1))
+    return own * np.eye(classes) + LEANING * rng.standard_normal((*shape, 1, classes))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--layer", default="mean", help="last, mean (average of the layers), all (side by side) or a layer's number")
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
     add("--seed", type=cli.seed, default=0)
+    add("--overwrite", action="store_true", help="train again where the same run stands already")
     add("--models-dir", type=Path, default=paths.MODELS)
     add("--results-dir", type=Path, default=paths.RESULTS)
     return parser.parse_args(argv)
@@ -78,16 +79,20 @@ def train_and_write(args, npz, data, task, folds, name: str, protocol: str, left
         log.append(figures)
         print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
-    results = list(training.out_of_fold(name, task, folds, args.seed, note))
     run = runs.Run(data, task, name, protocol, args.layer, len(folds), args.seed, npz)
     stamp = run.stamp(folds, left_out)
     predictions = paths.output(args.results_dir) / f"predictions_{run.tag}.csv"
+    folder = paths.output(args.models_dir) / run.tag
+    needed = [predictions] if args.cross_corpus else [predictions, folder / "model.json"]
+    if not args.overwrite and all(artifacts.stands(path, stamp) for path in needed):
+        print(f"{paths.shown(predictions)} stands already, made from the same embeddings by the same code")
+        return
+    results = list(training.out_of_fold(name, task, folds, args.seed, note))
     artifacts.write_predictions(predictions, training.predictions(data, task, results), task.labels, stamp)
     artifacts.write_log(predictions.with_name(f"training_{run.tag}.csv"), log, stamp)
     written = paths.shown(predictions)
     if not args.cross_corpus:
         final = training.fitted(name, task, np.arange(len(task.y)), args.seed, keep=True)
-        folder = paths.output(args.models_dir) / run.tag
         trained.save(folder, final, run.model_stamp(stamp, log))
         written += f" and {paths.shown(folder)}"
     print(f"{name}: {runs.headline(log, task.labels)}, {time.perf_counter() - started:.1f} s")

@@ -10,7 +10,7 @@ Clips of one colour that lie together are similar. Speakers usually lie together
 shares of neighbours with the same emotion and the same speaker say how much.
 
 Example: python src/5_visualization_umap.py --npz-path embeddings/emotion_embeddings.npz
-Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, umap_grid.png, umap_grid_speaker.png and .csv
+Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, umap_grid.png, umap_grid_speaker.png and umap_emotion.csv
 """
 
 import argparse
@@ -18,6 +18,9 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
+
+
+PICTURES = ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_grid_speaker.png")
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -38,6 +41,12 @@ def main(argv: list[str] | None = None) -> None:
 
     npz = [paths.existing(path) for path in args.npz_path]
     files = [embeddings.read(path) for path in npz]
+    folder = paths.output(args.results_dir)
+    stamp = provenance.stamp("map", artifacts.SCHEMA, layer=args.layer, seed=args.seed,
+                             embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
+    if all(artifacts.stands(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
+        print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps stand already")
+        return
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
     whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
     cells = [
@@ -46,16 +55,17 @@ def main(argv: list[str] | None = None) -> None:
         for corpus in sorted(set(file.corpora))
     ]
 
-    folder = paths.output(args.results_dir)
-    stamp = provenance.stamp("map", artifacts.SCHEMA, layer=args.layer, seed=args.seed,
-                             embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
+    figures = (
+        plots.map_pair(whole, ("x", "y")),
+        plots.map_pair(whole, ("x3", "y3", "z3")),
+        plots.map_grid(cells, "emotion"),
+        plots.map_grid(cells, "speaker"),
+    )
+    for name, figure in zip(PICTURES, figures, strict=True):
+        artifacts.write_figure(folder / name, figure)
+    # Last: with the CSV the maps stand.
     artifacts.write_csv(folder / "umap_emotion.csv", pd.concat([whole, *cells], ignore_index=True), stamp)
-    artifacts.write_figure(folder / "umap_emotion.png", plots.map_pair(whole, ("x", "y")))
-    artifacts.write_figure(folder / "umap_emotion_3d.png", plots.map_pair(whole, ("x3", "y3", "z3")))
-    artifacts.write_figure(folder / "umap_grid.png", plots.map_grid(cells, "emotion"))
-    artifacts.write_figure(folder / "umap_grid_speaker.png", plots.map_grid(cells, "speaker"))
-    print(f"wrote {paths.shown(folder / 'umap_emotion.png')}, umap_emotion_3d.png, umap_grid.png, "
-          "umap_grid_speaker.png and .csv")  # fmt: skip
+    print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 
 def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):

@@ -31,7 +31,8 @@ def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int =
     """Write a random model of `family` (wavlm, hubert, wav2vec2) and `shape` (a key of SHAPES); returns the folder.
 
     `changes` override the configuration, e.g. `num_hidden_layers=2`. The weights are as transformers initialises
-    them, with biases, norms and WavLM's gates moved off their trivial values so that a forgotten one shows.
+    them, but biases, norms and gates are moved off their trivial values and attention is sharp, so that a forgotten
+    bias, norm, gate, mask or scale shows.
     """
     import torch
     from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
@@ -50,6 +51,10 @@ def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int =
         for name, parameter in model.named_parameters():
             if name.endswith("bias") or "norm" in name or "gru_rel_pos_const" in name:
                 parameter.add_(0.1 * torch.randn_like(parameter))
+            if "q_proj.weight" in name or "k_proj.weight" in name or "gru_rel_pos_linear.weight" in name:
+                parameter.mul_(4)
+            if "rel_attn_embed" in name:
+                parameter.mul_(30)
     folder = Path(folder)
     model.save_pretrained(folder)
     normalize = settings["feat_extract_norm"] == "layer"  # as the published base and large models have it

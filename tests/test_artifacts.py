@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import made
 import numpy as np
@@ -12,21 +13,44 @@ from speechemb import artifacts, cli, embeddings, trained
 from speechemb.artifacts import ArtifactError
 
 
-@pytest.fixture
-def chain(script, tmp_path):
+def build(script, folder):
     """The files of a whole run on made signals: table, step 1, step 2 (acoustic), step 3, by name."""
-    table = made.corpus(tmp_path / "tones", speakers=4, seconds=0.3)
-    processed, npz, results = tmp_path / "processed", tmp_path / "e.npz", tmp_path / "results"
+    table = made.corpus(folder / "tones", speakers=4, seconds=0.3)
+    processed, npz, results = folder / "processed", folder / "e.npz", folder / "results"
     script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(processed)])
     csv = processed / "tones.csv"
     script("2_wavlm_feature_extraction").main(["--metadata", str(csv), "--model", "acoustic", "--out", str(npz)])
     script("3_train_classifiers").main(
-        ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", "--models-dir", str(tmp_path / "models"),
+        ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", "--models-dir", str(folder / "models"),
          "--results-dir", str(results)]
     )  # fmt: skip
-    (predictions,) = results.glob("predictions_*.csv")
-    (model,) = (tmp_path / "models").iterdir()
-    return {"metadata": csv, "embeddings": npz, "predictions": predictions, "model": model, "table": table}
+    return files_of(folder)
+
+
+def files_of(folder):
+    (predictions,) = (folder / "results").glob("predictions_*.csv")
+    (model,) = (folder / "models").iterdir()
+    return {
+        "metadata": folder / "processed" / "tones.csv",
+        "embeddings": folder / "e.npz",
+        "predictions": predictions,
+        "model": model,
+        "table": folder / "tones.csv",
+    }
+
+
+@pytest.fixture(scope="module")
+def once(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    build(script, folder)
+    return folder
+
+
+@pytest.fixture
+def chain(once, tmp_path):
+    """A copy of the run's files that a test may spoil."""
+    shutil.copytree(once, tmp_path / "chain")
+    return files_of(tmp_path / "chain")
 
 
 READERS = {
@@ -132,7 +156,8 @@ def test_the_npz_opens_without_this_project(chain):
         assert json.loads(str(archive["meta"]))["encoder"]["tag"] == "acoustic"
 
 
-def test_stale_metadata_is_noticed_by_step_3(chain, script, tmp_path):
+def test_stale_metadata_is_noticed_by_step_3(script, tmp_path):
+    chain = build(script, tmp_path)
     table = pd.read_csv(chain["table"])
     table.iloc[:-1].to_csv(chain["table"], index=False)
     script("1_data_preprocessing").main(
@@ -142,7 +167,8 @@ def test_stale_metadata_is_noticed_by_step_3(chain, script, tmp_path):
         embeddings.read(chain["embeddings"])
 
 
-def test_stale_embeddings_are_noticed_by_step_4(chain, script):
+def test_stale_embeddings_are_noticed_by_step_4(script, tmp_path):
+    chain = build(script, tmp_path)
     script("2_wavlm_feature_extraction").main(
         ["--metadata", str(chain["metadata"]), "--model", "acoustic", "--limit", "20", "--overwrite", "--out",
          str(chain["embeddings"])]

@@ -92,6 +92,15 @@ def test_interval_depends_on_speakers_and_not_on_clips():
     assert many < width / 2.5
 
 
+def test_interval_widens_where_few_speakers_have_most_of_the_clips():
+    even = np.repeat(speakers(13, 1, clips=100), 10, axis=0) + np.arange(10)[:, None, None] * np.eye(3)
+    for others, least in ((0.5, 1.0), (0.1, 1.5), (1e-3, 3.0)):
+        uneven = even * np.where(np.arange(10) % 5 == 0, 1.0, others)[:, None, None]
+        widths = [np.ptp(uncertainty.speaker_interval(accuracy_of, c)) for c in (even, uneven)]
+        assert widths[1] > least * widths[0]
+    assert uncertainty.speaker_interval(accuracy_of, even * np.r_[1.0, np.full(9, 1e-9)][:, None, None]) == (0, 1)
+
+
 def test_interval_is_the_same_for_the_same_seed_and_wider_for_a_higher_level():
     confusions = speakers(4, 9)
     first, again, other = (uncertainty.speaker_interval(uar_of, confusions, seed=s) for s in (0, 0, 1))

@@ -198,6 +198,16 @@ def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> No
             raise ArtifactError(f"{shown(path)} was made from an earlier {item['path']}: rerun {command}")
 
 
+def stands(path: Path, stamp: dict[str, Any]) -> bool:
+    """Whether `path` (a CSV, or a model's `model.json`) was made from the same input by the same code and libraries."""
+    file = path if path.suffix == ".json" else sidecar(path)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return path.exists() and all(found.get(key) == stamp[key] for key in ("fingerprint", "versions", "git"))
+
+
 def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
     """Step 3's log `results/training_<tag>.csv`: one row a fold with clip and group counts and its figures."""
     write_csv(path, pd.DataFrame(rows).round(6), {**stamp, "kind": "training log"})

@@ -6,7 +6,10 @@ only ever sees the training part. Class weights are inversely proportional to cl
 skops, safetensors and XGBoost's own JSON: none of them is a pickle.
 """
 
+import io
 import logging
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -66,7 +69,7 @@ class Svm:
     def save(self, folder: Path) -> None:
         import skops.io
 
-        skops.io.dump(self.pipeline, folder / "svm.skops")
+        (folder / "svm.skops").write_bytes(_reproducible(skops.io.dumps(self.pipeline)))
         np.save(folder / "temperature.npy", np.float64(self.temperature), allow_pickle=False)
 
     def load(self, folder: Path) -> "Svm":
@@ -92,6 +95,27 @@ def _fast_svc():
     except ImportError:
         return _plain_svc()
     return SVC
+
+
+def _reproducible(archive: bytes) -> bytes:
+    """The same skops archive without dates and memory addresses, so that equal models are equal files.
+
+    skops numbers objects, and names their `.npy` members, by their address; here they are numbered as they occur.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    schema = members.pop("schema.json").decode()
+    numbers = {address: str(i) for i, address in enumerate(dict.fromkeys(re.findall(r'"__id__": (\d+)', schema)))}
+    schema = re.sub(r'"__id__": (\d+)', lambda found: f'"__id__": {numbers[found[1]]}', schema)
+    renamed = {name: f"{numbers.get(name.removesuffix('.npy'), name.removesuffix('.npy'))}.npy" for name in members}
+    for name, new in renamed.items():
+        schema = schema.replace(f'"{name}"', f'"{new}"')
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive_file:
+        for name in sorted(members, key=renamed.__getitem__):
+            archive_file.writestr(zipfile.ZipInfo(renamed[name]), members[name])
+        archive_file.writestr(zipfile.ZipInfo("schema.json"), schema)
+    return out.getvalue()
 
 
 def _temperature(scores: np.ndarray, y: np.ndarray) -> float:

@@ -13,16 +13,16 @@ log = logging.getLogger("speechemb")
 class _Words(argparse.Action):
     """`--emotions happy sad`, `--emotions happy,sad` and a mixture of both give `["happy", "sad"]`."""
 
-    def __call__(self, parser, namespace, values, option_string=None):  # noqa: D102 (argparse's own signature)
-        words = [word for value in values for word in str(value).split(",") if word]
-        unknown = [word for word in words if self.metavar is None and self.known and word not in self.known]
-        if not words or unknown:
-            parser.error(f"argument {option_string}: choose from {', '.join(self.known)}" + f" (got {values})")
-        setattr(namespace, self.dest, list(dict.fromkeys(words)))
-
     def __init__(self, *args, known: Iterable[str] = (), **kwargs):
         self.known = tuple(known)
         super().__init__(*args, nargs="+", **kwargs)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        words = [word for value in values for word in str(value).split(",") if word]
+        unknown = [word for word in words if self.known and word not in self.known]
+        if not words or unknown:
+            parser.error(f"argument {option_string}: {' '.join(unknown)} is not one of {', '.join(self.known)}")
+        setattr(namespace, self.dest, list(dict.fromkeys(words)))
 
 
 def parser(doc: str) -> argparse.ArgumentParser:

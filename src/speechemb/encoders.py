@@ -9,14 +9,16 @@ import logging
 import os
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
-from speechemb.errors import InputError
+from speechemb.errors import InputError, first
 from speechemb.forward import Network
-from speechemb.paths import ROOT, existing
+from speechemb.paths import existing, shown
 from speechemb.pooling import Statistics, frame_statistics, merge, pool
+from speechemb.provenance import sha256_file
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class Encoder:
             self._check(waves, layers[-1])
             for n, runs in enumerate(self._network.layers(waves, layers[-1])):
                 if n in found:
-                    found[n] += [frame_statistics(hidden, _all_frames(hidden), methods) for hidden in runs]
+                    found[n] += [frame_statistics(hidden, None, methods) for hidden in runs]
         return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
@@ -120,10 +122,6 @@ class Encoder:
                 log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, cosine, n)
                 self._network, self.precision = reference, "fp32"
                 return
-
-
-def _all_frames(hidden: torch.Tensor) -> torch.Tensor:
-    return torch.full((hidden.shape[0],), hidden.shape[1], device=hidden.device)
 
 
 def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
@@ -169,49 +167,53 @@ def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
         raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
     name, _, revision = model.partition("@")
     source = TAGS.get(name, name)
-    folder = next((path for m in (model, source) if (path := existing(m)).is_dir()), None)
-    if folder is None and name == "wavlm_nano":
-        raise InputError(f"--model {model}: {TAGS[name]} is missing; restore it with `git checkout {TAGS[name]}`")
+    folder = next((path for path in (existing(model), existing(source)) if path.is_dir()), None)
+    if folder is None and source == TAGS["wavlm_nano"]:
+        raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
     network, identity = _from_folder(folder) if folder else _from_hub(source, revision or "main")
     return Encoder(network, identity, chosen, precision)
 
 
 def _device(device: str) -> torch.device:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        device = next(name for name, there in available.items() if there)
     if not available.get(device.partition(":")[0]):
         raise InputError(f"--device {device} is not available here: use --device auto or cpu")
     return torch.device(device)
 
 
 def _from_folder(folder: Path):
-    for name in ("config.json", "preprocessor_config.json"):
-        if not (folder / name).is_file():
-            raise InputError(f"--model {folder}: has no {name}; give a folder written by save_pretrained")
+    """(model, identity); the identity's revision is a hash over what decides the output."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # there is no download to watch
+    given, instead = f"--model {shown(folder)}", "give a folder written by save_pretrained"
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    if not weights:
-        raise InputError(
-            f"--model {folder}: has no weights (model.safetensors); give a folder written by save_pretrained"
-        )
-    network, config, extractor = _pretrained(str(folder), None)
-    digest = hashlib.sha256()
-    for path in (folder / "config.json", folder / "preprocessor_config.json", *weights):
-        with open(path, "rb") as file:
-            digest.update(
-                hashlib.file_digest(file, "sha256").digest() if hasattr(hashlib, "file_digest") else file.read()
-            )
-    return network, _identity(folder.name, digest.hexdigest(), config, extractor)
+    files = [
+        folder / "config.json",
+        folder / "preprocessor_config.json",
+        *(weights or [folder / "model.safetensors"]),
+    ]
+    if missing := [path.name for path in files if not path.is_file()]:
+        raise InputError(f"{given}: has no {' and no '.join(missing)}; {instead}")
+    try:
+        model, config, extractor = _pretrained(given, str(folder), None)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{given}: {_first_line(error)}; {instead}") from error
+    lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
+    return model, _identity(folder.name, hashlib.sha256(lines.encode()).hexdigest(), config, extractor)
 
 
 def _from_hub(hub_id: str, revision: str):
+    """(model, identity); the identity's revision is the hub's commit."""
     from speechemb import hub
 
     given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
     with hub.readable(given, hub_id, "model", "give a folder written by save_pretrained"):
         commit = hub.commit(hub_id, "model", revision)
-        network, config, extractor = _pretrained(hub_id, commit)
-    return network, _identity(hub_id, commit, config, extractor)
+        model, config, extractor = _pretrained(given, hub_id, commit)
+    return model, _identity(hub_id, commit, config, extractor)
 
 
 def _identity(name: str, revision: str, config, extractor) -> dict:
@@ -221,22 +223,61 @@ def _identity(name: str, revision: str, config, extractor) -> dict:
         "model_type": config.model_type,
         "n_layers": config.num_hidden_layers,
         "dim": config.hidden_size,
-        "do_normalize": bool(extractor.do_normalize),
-        "sampling_rate": int(extractor.sampling_rate),
+        "do_normalize": extractor.do_normalize,
+        "sampling_rate": extractor.sampling_rate,
     }
 
 
-def _pretrained(source: str, revision: str | None):
-    """(model in fp32, config, feature extractor) through transformers; every failure of the source an InputError."""
-    import transformers
+def _pretrained(given: str, source: str, revision: str | None):
+    """(model in fp32, config, feature extractor) through transformers, which runs no code of the repository.
 
-    # transformers would ask the hub, in a thread, to convert repositories that only have a .bin
+    Raises InputError for what was found and cannot be used; a source that cannot be had stays transformers' error.
+    """
+    # transformers would ask the hub, in a thread, to convert a repository that only has a .bin
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-    if config.model_type not in MODEL_TYPES:
-        raise InputError(f"--model {source}: is a {config.model_type}; give one of {', '.join(MODEL_TYPES)}")
-    model, info = transformers.AutoModel.from_pretrained(
-        source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
-    )
-    extractor = transformers.AutoFeatureExtractor.from_pretrained(source, revision=revision)
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    transformers.logging.set_verbosity_error()  # what it would warn of is checked here
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+        if config.model_type not in MODEL_TYPES:
+            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(MODEL_TYPES)}")
+        model, info = transformers.AutoModel.from_pretrained(
+            source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
+        )
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(source, revision=revision)
+    except SafetensorError as error:
+        raise InputError(f"{given}: weights are truncated ({_first_line(error)}); get them again") from error
+    except (UnpicklingError, EOFError) as error:
+        raise InputError(f"{given}: pytorch_model.bin holds something other than weights; get it again") from error
+    except RuntimeError as error:  # shapes that differ, a truncated .bin
+        raise InputError(f"{given}: weights do not fit config.json or are truncated; get both files again") from error
+    except (StrictDataclassError, KeyError) as error:
+        raise InputError(f"{given}: config.json is not valid ({_first_line(error)}); get it again") from error
+    _check_weights(given, info)
+    _check_extractor(given, extractor)
     return model, config, extractor
+
+
+def _check_weights(given: str, info: dict) -> None:
+    """transformers only warns of weights that are missing, and makes random ones."""
+    missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")  # it serves training only
+    too_many = sorted(key for key in info["unexpected_keys"] if "encoder.layers." in key)
+    if missing or too_many:
+        what = (
+            f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not ask for"
+        )
+        raise InputError(f"{given}: weights do not fit config.json: they {what}; get both files again")
+
+
+def _check_extractor(given: str, extractor) -> None:
+    if type(extractor).__name__ != "Wav2Vec2FeatureExtractor" or not isinstance(extractor.do_normalize, bool):
+        raise InputError(f"{given}: preprocessor_config.json is not a Wav2Vec2FeatureExtractor's; get it again")
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise InputError(f"{given}: expects {extractor.sampling_rate} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":. ")

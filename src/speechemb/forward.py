@@ -12,6 +12,7 @@ rearranged:
 - on x86 CPUs oneDNN gets weights packed once, with bias, GELU and residual sum inside the product.
 """
 
+import copy
 import platform
 from collections.abc import Iterator
 from itertools import groupby
@@ -76,9 +77,9 @@ class _FrontEnd:
         self.kernels, self.strides = config.conv_kernel, config.conv_stride
         self.gelu = config.feat_extract_activation == "gelu"
         first = extractor.conv_layers[0]
-        self.group = first.layer_norm if config.feat_extract_norm == "group" else None
-        self.activation = first.activation
-        self.first_weight = first.conv.weight[:, 0]  # (channels, kernel)
+        self.device, self.activation = first.conv.weight.device, first.activation
+        self.group = copy.deepcopy(first.layer_norm).cpu().double() if config.feat_extract_norm == "group" else None
+        self.first_weight = first.conv.weight[:, 0].cpu().double()  # (channels, kernel)
         self.norms = [getattr(layer, "layer_norm", None) for layer in extractor.conv_layers]
         self.linears = []
         for layer in extractor.conv_layers:
@@ -88,7 +89,7 @@ class _FrontEnd:
 
     def __call__(self, wave: torch.Tensor) -> torch.Tensor:
         linear = self._first(wave) if self.group is not None else self.linears[0]
-        wave = wave.to(linear.weight.device, self.dtype, non_blocking=True)
+        wave = _send(wave, self.device, self.dtype)
         hop, reach = 1, 1  # of one frame, in outputs of the first convolution
         for kernel, stride in reversed(list(zip(self.kernels[1:], self.strides[1:], strict=True))):
             reach = (reach - 1) * stride + kernel
@@ -122,11 +123,11 @@ class _FrontEnd:
         patches = wave.double().unfold(0, self.kernels[0], self.strides[0])
         mean = patches.mean(dim=0)
         centred = patches - mean
-        covariance = (centred.T @ centred / len(patches)).to(self.first_weight.device)
-        weight = self.first_weight.double()
-        variance = ((weight @ covariance) * weight).sum(dim=1)
-        weight = weight * (self.group.weight / (variance + self.group.eps).sqrt())[:, None]
-        bias = self.group.bias - weight @ mean.to(weight.device)
+        covariance = centred.T @ centred / len(patches)
+        variance = ((self.first_weight @ covariance) * self.first_weight).sum(dim=1)
+        weight = self.first_weight * (self.group.weight / (variance + self.group.eps).sqrt())[:, None]
+        bias = self.group.bias - weight @ mean
+        weight, bias = (_send(x, self.device, self.dtype) for x in (weight, bias))
         return _Linear(weight, bias, self.dtype, gelu=self.gelu)
 
 
@@ -232,7 +233,7 @@ def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tenso
 
 
 class _Linear:
-    """`gelu(x W^T + b)` or `x W^T + b [+ residual]` for x (rows, in), with the weight packed for oneDNN where it can."""
+    """`gelu(x W^T + b)` or `x W^T + b [+ residual]` for x (rows, in), the weight packed for oneDNN where it can be."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype, gelu: bool = False) -> None:
         self.weight = weight.detach().to(dtype)
@@ -268,8 +269,16 @@ def _packs(weight: torch.Tensor) -> bool:
 
 
 def _layer_norm(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
-    """float32 weights on activations of any precision; torch keeps the statistics in float32."""
+    """float32 weights and statistics on activations of any precision."""
+    if x.device.type != "cpu":  # the CPU's kernel takes them mixed
+        return F.layer_norm(x.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(x.dtype)
     return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+def _send(x: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """A CPU tensor to the device, without waiting for the device to have it."""
+    x = x.to(dtype)
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
 def _runs(frames: list[int]) -> list[tuple[int, int]]:

@@ -394,14 +394,10 @@ def _unless_empty(values: Floats, matrix: ArrayLike) -> Floats:
 def _checked(probabilities: ArrayLike, shape: tuple[int, int]) -> Floats:
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if probabilities.shape != shape:
-        raise ValueError(
-            f"probabilities have shape {probabilities.shape}, expected (clips, classes) = {shape}"
-        )
+        raise ValueError(f"probabilities have shape {probabilities.shape}, expected (clips, classes) = {shape}")
     # Probabilities pass through CSV files with few digits and through float32: 1e-3 allows for both.
     outside = ~((probabilities >= 0) & (probabilities <= 1 + 1e-6)).all(1)
     wrong = np.flatnonzero(outside | (np.abs(probabilities.sum(1) - 1) > 1e-3))
     if len(wrong):
-        raise ValueError(
-            f"probabilities of clip {wrong[0]} are not in [0, 1] with sum 1: {probabilities[wrong[0]]}"
-        )
+        raise ValueError(f"probabilities of clip {wrong[0]} are not in [0, 1] with sum 1: {probabilities[wrong[0]]}")
     return probabilities

@@ -13,8 +13,8 @@ POOLINGS = ("mean", "std", "max", "first", "last")
 Statistics = dict[str, torch.Tensor]
 
 
-def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor, methods: list[str]) -> Statistics:
-    """Statistics over the first `lengths[b]` frames of each clip.
+def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor | None, methods: list[str]) -> Statistics:
+    """Statistics over the first `lengths[b]` frames of each clip; over all frames where `lengths` is None.
 
     `hidden` (B, T, D) floating point, `lengths` (B,) integer, 1 <= lengths <= T. Returns float32 tensors: `n` (B, 1)
     and, as the methods need them, `mean`, `m2` (sum of squared deviations from the mean), `max`, `first`, `last`,
@@ -23,8 +23,11 @@ def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor, methods: list[
     unknown = sorted(set(methods) - set(POOLINGS))
     if unknown:
         raise ValueError(f"unknown pooling {', '.join(unknown)}: choose from {', '.join(POOLINGS)}")
-    padding = torch.arange(hidden.shape[1], device=hidden.device) >= lengths[:, None]  # (B, T)
-    padding = padding[:, :, None] if padding.any() else None
+    padding = None
+    if lengths is None:
+        lengths = torch.full((len(hidden),), hidden.shape[1], device=hidden.device)
+    else:
+        padding = (torch.arange(hidden.shape[1], device=hidden.device) >= lengths[:, None])[:, :, None]  # (B, T, 1)
     n = lengths[:, None].float()
     statistics = {"n": n}
     if "first" in methods:

@@ -100,7 +100,7 @@ def folds(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, se
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     else:
         splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    pairs = splitter.split(np.zeros(len(labels)), labels, group)
+    pairs = splitter.split(labels, labels, None if isinstance(splitter, StratifiedKFold) else group)
     result = [Fold(str(number), train, test) for number, (train, test) in enumerate(pairs, start=1)]
     check(result, labels, group, protocol)
     return result

@@ -65,15 +65,16 @@ def speaker_interval(
 
     The usual percentile interval of this bootstrap is too short for 8 to 24 speakers. Taken here instead is
 
-    $$\text{logit}^{-1}\left(\text{logit}\,\hat\theta \pm t_{S-1} \sqrt{S / (S - 1)}\, s^*\right)$$
+    $$\text{logit}^{-1}\left(\text{logit}\,\hat\theta \pm t_{m-1} \sqrt{m / (m - 1)}\, s^*\right)
+    \quad\text{with}\quad m = \left(\textstyle\sum_s n_s\right)^2 / \textstyle\sum_s n_s^2$$
 
-    s* is the standard deviation over resamples of the statistic's logit: on that scale the spread is nearly
-    symmetric and the bounds stay in [0, 1]. The factor undoes the bootstrap's division by S instead of S -
-    1, and Student's t allows for a spread estimated from S speakers. Sources: Davison, Hinkley 1997,
-    "Bootstrap Methods and their Application", section 3.8 (clusters are resampled whole) and chapter 5
-    (transformed scales); Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American
-    Statistician 69(4) (factor and t). Coverage with 8 to 91 speakers, of this and of the usual intervals:
-    `benchmarks/coverage.py`.
+    s* is the standard deviation over resamples of the statistic's logit: on that scale the spread is nearly symmetric
+    and the bounds stay in [0, 1]. m is the effective number of speakers, of whom speaker s has n_s clips; it is S where
+    all have equally many. The root undoes the bootstrap's division by m instead of m - 1, and Student's t allows for a
+    spread estimated from m speakers. Sources: Davison, Hinkley 1997, "Bootstrap Methods and their Application",
+    section 3.8 (clusters are resampled whole) and chapter 5 (transformed scales); Hesterberg 2015, "What Teachers
+    Should Know About the Bootstrap", The American Statistician 69(4) (root and t); Kish 1965, "Survey Sampling" (m).
+    Coverage with 8 to 91 speakers, of this and of the usual intervals: `benchmarks/coverage.py`.
 
     Args:
         statistic: function of confusion matrices `(..., K, K)` with values in [0, 1]
@@ -95,15 +96,16 @@ def speaker_interval(
     """
     confusions = np.asarray(confusions, dtype=np.float64)
     confusions = confusions[confusions.sum((1, 2)) > 0]
-    speakers, classes = len(confusions), confusions.shape[-1]
+    speakers, classes, clips = len(confusions), confusions.shape[-1], confusions.sum((1, 2))
     centre = float(statistic(confusions.sum(0)))
     if speakers < 2 or not 0 < centre < 1:
         return np.nan, np.nan
     totals = _resamples(speakers, n, seed) @ confusions.reshape(speakers, -1)
     # A resample without any error has an infinite logit; half a clip from the end stands for it.
-    half = 0.5 / confusions.sum()
+    half = 0.5 / clips.sum()
     spread = logit(np.clip(statistic(totals.reshape(n, classes, classes)), half, 1 - half)).std()
-    reach = stdtrit(speakers - 1, (1 + level) / 2) * np.sqrt(speakers / (speakers - 1)) * spread
+    effective = clips.sum() ** 2 / (clips**2).sum()
+    reach = stdtrit(effective - 1, (1 + level) / 2) * np.sqrt(effective / (effective - 1)) * spread
     return float(expit(logit(centre) - reach)), float(expit(logit(centre) + reach))
 
 
@@ -244,9 +246,7 @@ def ranking(
     }
 
 
-def _pairs(
-    names: list[str], confusions: NDArray, values: NDArray, statistic: Statistic, seed: int
-) -> list[dict]:
+def _pairs(names: list[str], confusions: NDArray, values: NDArray, statistic: Statistic, seed: int) -> list[dict]:
     pairs = list(combinations(range(len(names)), 2))
     p = [paired_permutation(statistic, confusions[i], confusions[j], seed=seed) for i, j in pairs]
     return [

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Makes .venv, installs the test tools too, and runs the tests; arguments go to pytest (bash test.sh tests/test_splits.py).
+# Tests on real speech are skipped, with the reason, where ../shared is not there.
+set -u
+cd "$(dirname "$0")" || exit 1
+bash tools/install.sh --test || exit 1
+# Threads that wait without spinning: the suite starts many short processes.
+export OMP_WAIT_POLICY=passive
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,379 @@
+"""Encoders against transformers' own models, one clip at a time; and everything that can be wrong with a model."""
+
+import json
+import logging
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models import make_model
+from speechemb import encoders
+from speechemb.errors import InputError
+
+METHODS = ["mean", "std", "max", "first", "last"]
+SECONDS = [1.3, 0.1, 2.2, 0.7, 2.2, 0.31, 1.9, 1.3, 0.05, 2.0, 0.5, 1.1, 1.7, 0.9, 1.05, 0.4]
+
+
+def noise(seconds: list[float], seed: int = 0) -> list[np.ndarray]:
+    """Noise of slowly changing loudness, with an offset: no clip is like its start."""
+    rng = np.random.default_rng(seed)
+    times = [np.arange(int(s * 16_000)) / 16_000 for s in seconds]
+    waves = [0.02 + 0.1 * rng.standard_normal(len(t)) * (1.1 + np.sin(5 * t + rng.uniform(0, 6))) for t in times]
+    return [wave.astype(np.float32) for wave in waves]
+
+
+def reference(folder: Path, waves: list[np.ndarray]) -> list[list[torch.Tensor]]:
+    """transformers' hidden states (T, D) of each clip alone, layer by layer."""
+    from transformers import AutoFeatureExtractor
+
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    return states_of(folder, [extractor(wave, sampling_rate=16_000).input_values[0] for wave in waves])
+
+
+def states_of(folder: Path, values: list[np.ndarray]) -> list[list[torch.Tensor]]:
+    """The same for values that are normalised already."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    with torch.no_grad():
+        runs = [model(torch.from_numpy(value)[None], output_hidden_states=True).hidden_states for value in values]
+    return [[state[0] for state in states] for states in runs]
+
+
+def pooled(states: list[torch.Tensor]) -> np.ndarray:
+    """(layers, 5 D): METHODS over the frames."""
+    rows = [torch.cat([s.mean(0), s.std(0, correction=0), s.amax(0), s[0], s[-1]]) for s in states]
+    return torch.stack(rows).numpy()
+
+
+def error(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest relative error of a pooled vector, method by method."""
+    found, wanted = (np.stack(np.split(x, len(METHODS), axis=-1)) for x in (found, wanted))
+    return float((np.linalg.norm(found - wanted, axis=-1) / (np.linalg.norm(wanted, axis=-1) + 1e-6)).max())
+
+
+def cosine(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return (found * wanted).sum(-1) / np.linalg.norm(found, axis=-1) / np.linalg.norm(wanted, axis=-1)
+
+
+def check_invariance(folder: Path, waves: list[np.ndarray]) -> None:
+    encoder = encoders.load(str(folder), "cpu", "fp32")
+    layers = list(range(encoder.n_layers + 1))
+    together = encoder.embed(waves, layers, METHODS)
+    assert together.shape == (len(waves), len(layers), 5 * encoder.dim) and together.dtype == np.float32
+    alone = np.concatenate([encoder.embed([wave], layers, METHODS) for wave in waves])
+    theirs = np.stack([pooled(states) for states in reference(folder, waves)])
+    assert error(together, alone) <= 1e-4
+    assert error(together, theirs) <= 1e-4
+
+
+@pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
+@pytest.mark.parametrize("family", ["wavlm", "hubert", "wav2vec2"])
+def test_an_embedding_does_not_depend_on_its_batch(tmp_path, family, shape):
+    check_invariance(make_model(tmp_path / "model", family, shape), noise(SECONDS))
+
+
+@pytest.mark.parametrize("family, shape", [("wavlm", "base"), ("hubert", "large"), ("wavlm", "large")])
+def test_nor_at_full_width(tmp_path, family, shape):
+    folder = make_model(tmp_path / "model", family, shape, num_hidden_layers=2)
+    check_invariance(folder, noise([0.9, 0.3, 1.2]))
+
+
+@pytest.mark.parametrize(
+    "family, shape, changes",
+    [
+        ("wavlm", "tiny_group", {"do_stable_layer_norm": True}),
+        ("wav2vec2", "tiny_layer", {"do_stable_layer_norm": False}),
+        ("hubert", "tiny_group", {"feat_proj_layer_norm": False, "conv_bias": True}),  # as DistilHuBERT has it
+        ("hubert", "tiny_group", {"conv_pos_batch_norm": True}),
+        ("hubert", "tiny_layer", {"hidden_act": "gelu_new", "feat_extract_activation": "relu"}),
+        ("wav2vec2", "tiny_layer", {"adapter_attn_dim": 8}),  # as MMS has it
+        ("wav2vec2", "tiny_group", {"num_conv_pos_embeddings": 15}),
+    ],
+)
+def test_rarer_configurations(tmp_path, family, shape, changes):
+    check_invariance(make_model(tmp_path / "model", family, shape, **changes), noise([0.9, 0.3, 1.2]))
+
+
+def test_without_onednn_the_result_is_the_same(tmp_path, monkeypatch):
+    """The plain products of a GPU or an ARM processor, and the batch run as equal-length runs."""
+    folder, waves = make_model(tmp_path / "model", "wavlm"), noise([0.9, 0.9, 0.3])
+    packed = encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], METHODS)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    plain = encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], METHODS)
+    assert error(plain, packed) <= 1e-4 and not np.array_equal(plain, packed)
+
+
+def real_clips(shared: Path, n: int) -> list[np.ndarray]:
+    from speechemb import audio
+
+    files = sorted(path for path in (shared / "data" / "ravdess").rglob("03-01-*") if path.is_file())
+    return [audio.load(path) for path in files[:: len(files) // n][:n]]
+
+
+def test_wavlm_nano_on_real_speech(shared):
+    check_invariance(shared / "encoder" / "wavlm-nano", real_clips(shared, 6))
+
+
+@pytest.mark.parametrize("model", ["nano", "wavlm base", "hubert large"])
+def test_bf16_is_close_to_fp32(model, tmp_path, shared):
+    if model == "nano":
+        folder = shared / "encoder" / "wavlm-nano"
+    else:
+        folder = make_model(tmp_path / "model", *model.split(), num_hidden_layers=3)
+    waves = [wave[:40_000] for wave in real_clips(shared, 3)]
+    results = []
+    for precision in ("fp32", "bf16"):
+        encoder = encoders.load(str(folder), "cpu", precision)
+        results.append(encoder.embed(waves, list(range(encoder.n_layers + 1)), ["mean", "std"]))
+        assert encoder.precision == precision
+    full, low = results
+    for part in range(2):
+        half = slice(part * encoder.dim, (part + 1) * encoder.dim)
+        assert cosine(low[..., half], full[..., half]).min() >= 0.999
+    assert not np.array_equal(low, full)
+
+
+@pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
+def test_long_recordings_are_pooled_over_all_windows(tmp_path, shape):
+    """75 s are three windows of 25 s; normalised as a whole, where the model asks for it."""
+    folder = make_model(tmp_path / "model", "wavlm", shape)
+    long, short = noise([75.0, 0.5])
+    long[: len(long) // 2] *= 0.1  # normalising window by window would show
+    found = encoders.load(str(folder), "cpu", "fp32").embed([short, long, short], [0, 1, 3], METHODS)
+
+    values = (long - long.mean()) / np.sqrt(long.var() + 1e-7) if shape == "tiny_layer" else long
+    windows = states_of(folder, np.split(values, 3))
+    frames = [torch.cat([window[n] for window in windows]) for n in (0, 1, 3)]
+    assert error(found[1], pooled(frames)) <= 1e-4
+    states = reference(folder, [short])[0]
+    assert error(found[0], pooled([states[n] for n in (0, 1, 3)])) <= 1e-4
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_chosen_layers_and_methods_are_those_of_the_full_run(tmp_path):
+    encoder = encoders.load(str(make_model(tmp_path / "model", "hubert", "tiny_layer")), "cpu", "fp32")
+    waves = noise([0.5, 0.8])
+    full = encoder.embed(waves, [0, 1, 2, 3], ["mean", "max"])
+    some = encoder.embed(waves, [2, 0], ["max"])
+    np.testing.assert_array_equal(some, full[:, [2, 0], encoder.dim :])
+
+
+def test_layers_above_the_highest_are_not_computed(tmp_path):
+    """Weights of a block that would spoil everything after it."""
+    folder = make_model(tmp_path / "model", "wavlm")
+    spoil(folder, lambda w: w | {k: v * float("nan") for k, v in w.items() if "encoder.layers.2." in k})
+    encoder = encoders.load(str(folder), "cpu", "fp32")
+    assert np.isfinite(encoder.embed(noise([0.5]), [0, 2], ["mean"])).all()
+    assert np.isnan(encoder.embed(noise([0.5]), [3], ["mean"])).all()
+
+
+def test_what_cannot_be_embedded(tmp_path):
+    encoder = encoders.load(str(make_model(tmp_path / "model", "wavlm")), "cpu", "fp32")
+    with pytest.raises(ValueError, match="399 samples"):
+        encoder.embed([np.ones(399, np.float32)], [0], ["mean"])
+    assert encoder.embed([np.ones(400, np.float32)], [0], ["mean"]).shape == (1, 1, 48)
+    with pytest.raises(ValueError, match="layers 0 to 3, not 4"):
+        encoder.embed(noise([0.5]), [0, 4], ["mean"])
+
+
+def test_silence_is_as_in_transformers(tmp_path):
+    folder = make_model(tmp_path / "model", "wavlm", "tiny_layer")
+    silence = np.zeros(8000, np.float32)
+    found = encoders.load(str(folder), "cpu", "fp32").embed([silence], [0, 1, 2, 3], METHODS)
+    assert np.abs(found[0] - pooled(reference(folder, [silence])[0])).max() < 1e-4
+
+
+# ------------------------------------------------------------------------------------------------- precision
+
+needs_bf16 = pytest.mark.skipif(
+    not torch.cpu.get_capabilities().get("avx512_bf16"), reason="this processor has no bf16 arithmetic"
+)
+
+
+@needs_bf16
+def test_auto_takes_bf16_where_it_is_close(tmp_path, caplog):
+    encoder = encoders.load(str(make_model(tmp_path / "model", "wavlm")), "cpu", "auto")
+    encoder.embed(noise([0.5, 0.8]), [0, 3], ["mean"])
+    assert encoder.precision == "bf16" and not caplog.records
+
+
+@needs_bf16
+def test_auto_goes_on_in_fp32_where_bf16_is_too_far_off(tmp_path, caplog):
+    """Hidden states that differ by less than bf16 resolves, on a large offset that the next layer norm removes."""
+    folder = make_model(tmp_path / "model", "hubert")
+    offset = "encoder.pos_conv_embed.conv.bias"
+    spoil(folder, lambda w: w | {offset: w[offset] + 3e4})
+    waves = noise([0.5, 0.8])
+    encoder = encoders.load(str(folder), "cpu", "auto")
+    with caplog.at_level(logging.WARNING):
+        found = encoder.embed(waves, [0, 3], ["mean"])
+    assert encoder.precision == "fp32" and "going on in fp32" in caplog.text
+    np.testing.assert_array_equal(found, encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], ["mean"]))
+
+
+def test_precisions_and_devices_that_are_not_there(tmp_path):
+    folder = str(make_model(tmp_path / "model", "wavlm"))
+    for device, precision, words in (
+        ("cpu", "fp8", "--precision fp8"),
+        ("cpu", "fp16", "fp16 needs a CUDA device"),
+        ("tpu", "fp32", "--device tpu"),
+    ):
+        with pytest.raises(InputError, match=words):
+            encoders.load(folder, device, precision)
+
+
+# ------------------------------------------------------------------------------------------ names and identity
+
+
+@pytest.mark.parametrize(
+    "model, tag",
+    [
+        ("wavlm_base", "wavlm_base"),
+        ("microsoft/wavlm-base", "wavlm_base"),
+        ("facebook/hubert-large-ll60k", "hubert_large"),
+        ("facebook/hubert-large-ll60k@abc123", "hubert_large_abc123"),
+        ("ntu-spml/DistilHuBERT", "distilhubert"),
+        ("models/wavlm-nano", "wavlm_nano"),
+        ("/some/where/My Model.v2/", "my_model_v2"),
+    ],
+)
+def test_tags(model, tag):
+    assert encoders.tag_of(model) == tag
+
+
+def test_identity_tells_models_apart_and_holds_no_path(tmp_path):
+    make_model(tmp_path / "a" / "same", "wavlm")
+    shutil.copytree(tmp_path / "a" / "same", tmp_path / "b" / "same")
+    make_model(tmp_path / "c" / "same", "wavlm", seed=1)
+    first, copy, other = (encoders.load(str(tmp_path / x / "same"), "cpu", "fp32").identity for x in "abc")
+    assert first == copy and first["revision"] != other["revision"] and len(first["revision"]) == 64
+    assert str(tmp_path) not in json.dumps(first)
+    del first["revision"]
+    assert first == {
+        "name": "same",
+        "model_type": "wavlm",
+        "n_layers": 3,
+        "dim": 48,
+        "do_normalize": False,
+        "sampling_rate": 16000,
+    }
+
+
+# ------------------------------------------------------------------------------------------------ broken models
+
+
+def spoil(folder: Path, change) -> None:
+    weights = change(load_file(folder / "model.safetensors"))
+    save_file({key: value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
+
+
+def configure(folder: Path, name: str = "config.json", **changes) -> None:
+    settings = json.loads((folder / name).read_text()) | changes
+    (folder / name).write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def to_bin(folder: Path, rename=lambda key: key) -> None:
+    weights = load_file(folder / "model.safetensors")
+    torch.save({rename(key): value for key, value in weights.items()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("made-by-a-pickle",)
+
+
+def to_evil_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}))
+
+
+def to_shards_without_their_files(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+BROKEN = {
+    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
+    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
+    "another type": (lambda f: configure(f, model_type="bert"), "is a bert model; .* wavlm, hubert, wav2vec2"),
+    "unknown type": (lambda f: configure(f, model_type="nope"), "model type `nope`"),
+    "no type": (lambda f: configure(f, model_type=None), "Unrecognized model"),
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON"),
+    "wrong field": (lambda f: configure(f, hidden_size="wide"), "config.json is not valid"),
+    "wrong norm": (lambda f: configure(f, feat_extract_norm="batch"), "feat_extract_norm"),
+    "wrong heads": (lambda f: configure(f, num_attention_heads=5), "divisible by num_heads"),
+    "wrong activation": (lambda f: configure(f, hidden_act="nope"), "config.json is not valid"),
+    "other width": (lambda f: configure(f, hidden_size=64), "weights do not fit config.json"),
+    "more blocks": (lambda f: configure(f, num_hidden_layers=5), "lack encoder.layers.3"),
+    "fewer blocks": (lambda f: configure(f, num_hidden_layers=2), "hold encoder.layers.2"),
+    "another family": (lambda f: configure(f, model_type="hubert"), "hold encoder.layers.0"),
+    "weight lost": (
+        lambda f: spoil(f, lambda w: {k: v for k, v in w.items() if "layers.1.attention.k_proj.bias" not in k}),
+        "lack encoder.layers.1.attention.k_proj.bias",
+    ),
+    "foreign names": (lambda f: spoil(f, lambda w: {"x." + k: v for k, v in w.items()}), "lack .* more"),
+    "half the weights": (lambda f: cut(f / "model.safetensors", 100_000), "weights are truncated"),
+    "empty weights": (lambda f: cut(f / "model.safetensors", 0), "weights are truncated"),
+    "half a .bin": (lambda f: (to_bin(f), cut(f / "pytorch_model.bin", 100_000)), "truncated|Invalid argument"),
+    "pickled code": (to_evil_pickle, "holds something other than weights"),
+    "lost shards": (to_shards_without_their_files, "model-00002-of-00002"),
+    "other rate": (lambda f: configure(f, "preprocessor_config.json", sampling_rate=8000), "expects 8000 Hz"),
+    "no Wav2Vec2": (
+        lambda f: configure(f, "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
+        "preprocessor_config.json is not",
+    ),
+    "do_normalize": (lambda f: configure(f, "preprocessor_config.json", do_normalize="no"), "preprocessor_config.json"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_folder_is_one_line_with_a_remedy(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    folder = make_model(tmp_path / "model", "wavlm")
+    break_it, words = BROKEN[case]
+    break_it(folder)
+    with pytest.raises(InputError, match=words) as caught:
+        encoders.load(str(folder), "cpu", "fp32")
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith("--model ") and len(message) < 400
+    assert "get " in message or "give " in message
+    assert not (tmp_path / "made-by-a-pickle").exists()
+
+
+@pytest.mark.parametrize("rename", ["", "wavlm.", "weight_g"])
+def test_a_bin_with_older_names_is_read(tmp_path, rename):
+    """`weight_g` and `weight_v` are what the published checkpoints hold; `wavlm.` what a fine-tuned one does."""
+    folder = make_model(tmp_path / "model", "wavlm")
+    wanted = encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"])
+    norm = "parametrizations.weight.original"
+    older = {norm + "0": "weight_g", norm + "1": "weight_v"} if rename == "weight_g" else {}
+
+    def old_name(key: str) -> str:
+        for new, old in older.items():
+            key = key.replace(new, old)
+        return (rename if rename.endswith(".") else "") + key
+
+    to_bin(folder, old_name)
+    np.testing.assert_array_equal(
+        encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"]), wanted
+    )
+
+
+def test_a_weight_that_serves_training_only_may_be_missing(tmp_path):
+    folder = make_model(tmp_path / "model", "wavlm")
+    spoil(folder, lambda w: {k: v for k, v in w.items() if k != "masked_spec_embed"})
+    encoders.load(str(folder), "cpu", "fp32")
