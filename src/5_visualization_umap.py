@@ -10,7 +10,7 @@ Clips of one colour that lie together are similar. Speakers usually lie together
 shares of neighbours with the same emotion and the same speaker say how much.
 
 Example: python src/5_visualization_umap.py --npz-path embeddings/emotion_embeddings.npz
-Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, umap_grid.png, umap_grid_speaker.png and umap_emotion.csv
+Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, ... and umap_emotion.csv
 """
 
 import argparse
@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
-
 
 PICTURES = ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_grid_speaker.png")
 
