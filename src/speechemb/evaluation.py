@@ -8,7 +8,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
 | `clips`, `speakers`, `labels` | test clips (of all folds), their known speakers, class order |
 | `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
-| `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: one or unknown |
+| `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: none to be had |
 | `fold_mean`, `fold_std`, `folds` | the same figures per fold, their mean and sample standard deviation |
 | `per_class` | precision, recall, f1, support of each class |
 | `confusion_matrix` | counts, rows are true classes in the order of `labels` |
@@ -75,7 +75,7 @@ def intervals(true, predicted, speakers: np.ndarray, labels: list[str]) -> dict[
         return dict.fromkeys(WITH_INTERVAL)
     confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels)
     found = {name: uncertainty.speaker_interval(metrics.STATISTICS[name], confusions) for name in WITH_INTERVAL}
-    return {name: [float(low), float(high)] for name, (low, high) in found.items()}
+    return {name: None if np.isnan(low) else [float(low), float(high)] for name, (low, high) in found.items()}
 
 
 def by_fold(frame: pd.DataFrame, labels: list[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def classification_report(result: dict[str, Any]) -> str:
     span = (
         f"95 % interval {interval[0]:.3f} to {interval[1]:.3f} over speakers"
         if interval
-        else "no interval: speakers unknown"
+        else "no interval: speakers unknown, too few, or all alike"
     )
     lines = [
         result["tag"],
