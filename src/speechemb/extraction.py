@@ -4,6 +4,7 @@ The batches depend only on the clips and the settings, so that a resumed run com
 have, to the byte.
 """
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +133,8 @@ class Run:
         finished = np.concatenate([batch for number, batch in batches if number in done] or [np.empty(0, int)])
         clips_done = len(finished)
         layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-        with tqdm(total=float(durations.sum()), unit=" audio s", bar_format=layout, mininterval=1) as bar:
+        pause = 1 if sys.stderr.isatty() else 30  # a log file needs no line a second
+        with tqdm(total=float(durations.sum()), unit=" audio s", bar_format=layout, mininterval=pause) as bar:
             bar.update(float(durations[finished].sum()))
             for (number, batch), waveforms in zip(todo, decoded(clips, [batch for _, batch in todo]), strict=True):
                 rows = self.model.embed(waveforms, self.layers, self.methods)
