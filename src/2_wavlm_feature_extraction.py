@@ -5,6 +5,7 @@ Writes  embeddings/emotion_embeddings.npz for the default encoder, emotion_embed
 
 Each clip's hidden states are pooled over its own frames, layer by layer; what else was in the batch changes nothing.
 Stopped half-way, the same command goes on where it was. `--model acoustic` gives the baseline without a network.
+`--augment 2` adds two changed copies of every clip, marked as such: step 3 may train on them, nothing tests on them.
 
 Example: python src/2_wavlm_feature_extraction.py --model hubert_large --pooling mean std
 Ends with: wrote embeddings/emotion_embeddings_hubert_large.npz: 4895 clips x 25 layers x 2048 dimensions
@@ -33,6 +34,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
     add("--limit", type=cli.positive, help="only so many clips, drawn with a fixed seed")
+    add("--augment", type=cli.whole, default=0, metavar="N", help="changed copies of every clip to train on: speed, "
+        "pitch, noise, gain")  # fmt: skip
     add("--overwrite", action="store_true", help="replace a file or an unfinished run of other settings")
     return parser.parse_args(argv)
 
@@ -49,16 +52,16 @@ def main(argv: list[str] | None = None) -> None:
     model = load_model(args, out)
     methods = args.pooling if tag != "acoustic" else ["functionals"]
     layers = extraction.chosen_layers(args.layers, model.n_layers)
-    run = extraction.Run(model, tag, source, layers, methods, args.precision, inputs, args.limit)
+    run = extraction.Run(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
     if embeddings.stands(out, run.fingerprint, args.overwrite):
         print(f"{paths.shown(out)} stands already, made with the same clips and settings")
         return
 
-    print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes, with {tag}")
+    copies = f" and {args.augment} changed copies of each" if args.augment else ""
+    print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes{copies}, with {tag}")
     run.extract(clips, left_out, out, args.batch_seconds, args.overwrite)
-    print(
-        f"wrote {paths.shown(out)}: {len(clips)} clips x {len(layers)} layers x {model.dim * len(methods)} dimensions"
-    )
+    print(f"wrote {paths.shown(out)}: {len(clips) * (1 + args.augment)} clips x {len(layers)} layers x "
+          f"{model.dim * len(methods)} dimensions")  # fmt: skip
 
 
 def load_model(args: argparse.Namespace, out: Path):

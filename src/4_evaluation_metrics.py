@@ -1,12 +1,13 @@
 """Step 4: what the predictions are worth.
 
-Reads   results/predictions_*.csv (nothing else: no model is loaded)
-Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt,
-        confusion_matrix_<run>_cv.csv and .png, per_class_<run>.png for every run
+Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
+Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png,
+        per_class_<run>.png, reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
         results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
+        results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures
 
 The headline is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
-beside what guessing and the most frequent class reach.
+beside what guessing and the most frequent class reach. A run beats another only where a paired test says so.
 
 Example: python src/4_evaluation_metrics.py
 Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs
@@ -27,7 +28,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import artifacts, embeddings, evaluation, report
+    from speechemb import artifacts, embeddings, evaluation, published, report, significance
     from speechemb.errors import InputError
 
     folder = paths.output(args.results_dir)
@@ -48,7 +49,13 @@ def main(argv: list[str] | None = None) -> None:
     stamp = evaluation.stamp_of_all(results)
     artifacts.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
     artifacts.write_json(folder / "metrics.json", {**stamp, "runs": [evaluation.short(result) for result in results]})
+    tags, frames = [result["tag"] for result in results], [frame for frame, _ in runs]
+    groups = significance.ranked(table, dict(zip(tags, frames, strict=True)))
+    write_ranking(folder, groups, stamp)
+    figures = published.beside(results, published.read())
+    artifacts.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
     print(report.comparison_table(table))
+    print(*report.human_lines(results), report.ranking_text(groups), report.published_text(figures), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
 
 
@@ -67,6 +74,22 @@ def write_run(folder: Path, result: dict) -> None:
     artifacts.write_figure(folder / f"confusion_matrix_{tag}_cv.png", plots.confusion_matrix(matrix, labels, title))
     bars = plots.class_bars(result["per_class"], result["chance_uar"], title)
     artifacts.write_figure(folder / f"per_class_{tag}.png", bars)
+    curve = plots.reliability(result["reliability"], result["calibration_error"], title)
+    artifacts.write_figure(folder / f"reliability_{tag}.png", curve)
+    if figure := plots.fairness(result, title):
+        artifacts.write_figure(folder / f"fairness_{tag}.png", figure)
+
+
+def write_ranking(folder: Path, groups: list, stamp: dict) -> None:
+    """Paired tests and ranking as tables, and as a picture where there is something to rank."""
+    from speechemb import artifacts, plots, significance
+
+    pairs = significance.paired_tests(groups)
+    artifacts.write_csv(folder / "paired_tests.csv", pairs.round(6), {**stamp, "kind": "paired tests"})
+    artifacts.write_csv(folder / "ranking.csv", significance.ranking(groups).round(6), {**stamp, "kind": "ranking"})
+    (folder / "ranking.png").unlink(missing_ok=True)
+    if tested := [group for group in groups if group.result]:
+        artifacts.write_figure(folder / "ranking.png", plots.ranking(tested))
 
 
 def write_cross_corpus(folder: Path, result: dict) -> None:

@@ -50,7 +50,7 @@ def npz(path: Path, vectors: np.ndarray, labels, speakers, corpus: str = "made",
         "corpora": np.full(n, corpus),
         "audio_sha256": np.array([f"{corpus}-audio-{i}" for i in range(n)]),
     }
-    for name in ("sessions", "sentences", "genders"):
+    for name in ("sessions", "sentences", "genders", "augmented_from"):
         text[name] = np.full(n, "", dtype="<U1")
     text.update({name: np.asarray(values, np.str_) for name, values in columns.items()})
     layers = np.arange(vectors.shape[1])

@@ -50,6 +50,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """argparse type: a whole number, 0 included."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
 def seed(text: str) -> int:
     """argparse type: a seed as numpy and scikit-learn take it, 0 to 2**32 - 1."""
     if not text.isdecimal() or int(text) >= 2**32:

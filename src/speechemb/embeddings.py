@@ -7,6 +7,7 @@
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
 | `audio_sha256` | str (n_clips,) | of each audio file's bytes |
+| `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
 | `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
@@ -26,7 +27,10 @@ from speechemb.artifacts import STEP2, STEP3, ArtifactError, atomic, check_kind,
 from speechemb.errors import InputError, first
 from speechemb.paths import ROOT, shown
 
-TEXT = ("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256")
+TEXT = (
+    *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
+    "augmented_from",
+)
 KEYS = ("embeddings", "layers", *TEXT, "excluded", "meta")
 _COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be pooled
 
@@ -45,6 +49,7 @@ class Embeddings:
     corpora: np.ndarray
     genders: np.ndarray
     audio_sha256: np.ndarray
+    augmented_from: np.ndarray
     meta: dict[str, Any]
 
     @property
@@ -57,6 +62,10 @@ class Embeddings:
         """The clips that a boolean or index array chooses."""
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
         return replace(self, **chosen)
+
+    def originals(self) -> "Embeddings":
+        """Without the changed copies: what is tested and drawn."""
+        return self if (self.augmented_from == "").all() else self.take(self.augmented_from == "")
 
     def features(self, layer: str) -> np.ndarray:
         """Vectors (n_clips, d) float32, see `chosen`."""

@@ -6,6 +6,7 @@ Keys of `results/evaluation_results_<run>.json`:
 |---|---|
 | `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed` | what was run |
 | `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
+| `repeats`, `leak` | how often every clip was tested; the mistake made on purpose, mostly none |
 | `clips`, `speakers`, `labels` | test clips (of all folds), their known speakers, class order |
 | `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
 | `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: none to be had |
@@ -13,7 +14,9 @@ Keys of `results/evaluation_results_<run>.json`:
 | `per_class` | precision, recall, f1, support of each class |
 | `confusion_matrix` | counts, rows are true classes in the order of `labels` |
 | `chance_uar`, `majority` | what guessing and always answering the most frequent class reach |
-| `calibration_error` | expected calibration error of the probabilities, 15 bins |
+| `calibration_error`, `reliability` | expected calibration error of the probabilities; its 15 bins |
+| `by_gender`, `gender_gap`, `by_speaker` | UAR for groups and for single speakers, see `fairness` |
+| `human` | CREMA-D only, where its table of votes is there: what listeners reach, see `human` |
 | `cells` | cross-corpus runs only: figures of each training x test corpus |
 
 `metrics.json` holds `runs`, a list of these without the long parts. Provenance keys: `provenance.stamp`.
@@ -24,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb import metrics, provenance, uncertainty
+from speechemb import fairness, human, metrics, provenance, uncertainty
 from speechemb.artifacts import SCHEMA
 from speechemb.splits import within
 
@@ -43,10 +46,12 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
     """The figures of one predictions file (keys above)."""
     labels = stamp["labels"]
     true, predicted = frame["true"].tolist(), frame["predicted"].tolist()
-    speakers = _speakers(frame)
+    speakers, probabilities = speakers_of(frame), frame[[f"p_{label}" for label in labels]].to_numpy()
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"]),
         **{key: stamp[key] for key in (*SETTINGS, *HOW)},
+        "repeats": stamp.get("repeats", 1),
+        "leak": stamp.get("leak", ""),
         "clips": len(frame),
         "speakers": len(set(speakers) - {""}),
         "overall": metrics.summary(true, predicted, labels),
@@ -55,9 +60,10 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
         "confusion_matrix": metrics.confusion(true, predicted, labels).tolist(),
         "chance_uar": metrics.chance_uar(labels),
         "majority": metrics.majority(true, labels),
-        "calibration_error": metrics.expected_calibration_error(
-            true, frame[[f"p_{label}" for label in labels]].to_numpy(), labels
-        ),
+        "calibration_error": metrics.expected_calibration_error(true, probabilities, labels),
+        "reliability": metrics.reliability(true, probabilities, labels),
+        **fairness.fairness(true, predicted, frame["clip_id"], speakers, stamp["genders"], labels),
+        "human": human.listeners(labels) if stamp["corpora"] == ["cremad"] else None,
         **by_fold(frame, labels),
     }
     if stamp["protocol"] == "cross-corpus":
@@ -65,7 +71,8 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _speakers(frame: pd.DataFrame) -> np.ndarray:
+def speakers_of(frame: pd.DataFrame) -> np.ndarray:
+    """`<corpus>/<speaker>` of each row of the predictions, empty where unknown."""
     return within(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
 
 
@@ -114,7 +121,7 @@ def stamp_of_all(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def short(result: dict[str, Any]) -> dict[str, Any]:
     """An evaluation without its provenance and its long parts."""
-    long = {"folds", "per_class", "confusion_matrix", "kind", "schema", "versions", "git"}
+    long = {"folds", "per_class", "confusion_matrix", "reliability", "by_speaker", "kind", "schema", "versions", "git"}
     return {key: value for key, value in result.items() if key not in long}
 
 
@@ -127,9 +134,16 @@ def comparison(results: list[dict[str, Any]]) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def protocol_of(result: dict[str, Any]) -> str:
+    """`speaker x5`, `random x5 (optimistic)`: rows of one table that differ in it are not comparable."""
+    folds = "" if result["protocol"] == "cross-corpus" else f" x{result['n_folds']}"
+    repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
+    note = " (optimistic)" if result["protocol"] == "random" else ""
+    return result["protocol"] + folds + repeats + note + (f" (LEAK: {result['leak']})" if result["leak"] else "")
+
+
 def _row(result: dict[str, Any]) -> dict[str, Any]:
     low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
-    folds = "" if result["protocol"] == "cross-corpus" else f" x{result['n_folds']}"
     return {
         "corpora": "+".join(result["corpora"]),
         "classes": len(result["labels"]),
@@ -137,7 +151,7 @@ def _row(result: dict[str, Any]) -> dict[str, Any]:
         "pooling": "+".join(result["pooling"]),
         "layer": result["layer"],
         "classifier": result["classifier"],
-        "protocol": result["protocol"] + folds + (" (optimistic)" if result["protocol"] == "random" else ""),
+        "protocol": protocol_of(result),
         "uar": result["overall"]["uar"],
         "uar_low": low,
         "uar_high": high,

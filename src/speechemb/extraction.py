@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from speechemb import artifacts, audio, embeddings, provenance
+from speechemb import artifacts, audio, augmentation, embeddings, provenance
 from speechemb.errors import InputError, first
 from speechemb.partial import Partial
 from speechemb.paths import PROCESSED, ROOT, shown
@@ -63,10 +63,14 @@ def chosen_layers(text: str, n_blocks: int) -> list[int]:
 
 
 def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
-    """The clips' waveforms, each checked against the hash that step 1 recorded."""
-    return [
+    """The clips' waveforms, each checked against the hash that step 1 recorded; a copy's is changed as it is named."""
+    waveforms = [
         audio.load(ROOT / path, expected_sha256=digest)
         for path, digest in zip(clips["path"], clips["audio_sha256"], strict=True)
+    ]
+    return [
+        augmentation.augmented(waveform, augmentation.seed_of(name)) if original else waveform
+        for waveform, name, original in zip(waveforms, clips["clip_id"], clips["augmented_from"], strict=True)
     ]
 
 
@@ -94,6 +98,7 @@ class Run:
     precision: str  # as asked for; model.precision is what was used
     inputs: list[dict[str, str]]
     limit: int | None
+    copies: int = 0  # changed copies a clip
 
     @property
     def content(self) -> dict[str, Any]:
@@ -105,6 +110,7 @@ class Run:
             "precision_asked": self.precision,
             "metadata": [item["sha256"] for item in self.inputs],
             "limit": self.limit,
+            "augment": augmentation.settings(self.copies),
         }
 
     @property
@@ -114,6 +120,7 @@ class Run:
 
     def extract(self, clips: pd.DataFrame, left_out: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
         """Compute what is not yet in `<out>.partial`, write `out`, and remove the partial folder."""
+        clips = augmentation.with_copies(clips, self.copies)
         shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
         settings = {"fingerprint": self.fingerprint, "batch_seconds": batch_seconds, "shape": list(shape)}
         partial = Partial(out, shape, settings, overwrite)
@@ -152,6 +159,7 @@ def columns_of(clips: pd.DataFrame, left_out: pd.DataFrame, layers: list[int]) -
     names = {
         **{"labels": "emotion", "clip_ids": "clip_id", "speakers": "speaker", "sessions": "session"},
         **{"sentences": "sentence", "corpora": "corpus", "genders": "gender", "audio_sha256": "audio_sha256"},
+        "augmented_from": "augmented_from",
     }
     columns = {key: clips[name].to_numpy(dtype=np.str_) for key, name in names.items()}
     excluded = left_out[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)

@@ -54,6 +54,68 @@ def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str
     return figure
 
 
+def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure:
+    """How often answers of some confidence are right, over the bins of `metrics.reliability`; their counts below."""
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    middle, width = (bins["edges"][:-1] + bins["edges"][1:]) / 2, np.diff(bins["edges"])
+    axes.bar(middle, np.nan_to_num(bins["accuracy"]), width, color="#9ecae1", edgecolor="white", label="right answers")
+    axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1, label="perfectly calibrated")
+    axes.plot(bins["confidence"], bins["accuracy"], "o", color="#08306b", markersize=4, label="mean of the bin")
+    axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="share of right answers")
+    axes.legend(fontsize=8, loc="upper left", title=f"calibration error {error:.3f}", title_fontsize=8)
+    below.bar(middle, bins["count"], width, color="#cccccc", edgecolor="white")
+    below.set(xlabel="confidence", ylabel="clips")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def fairness(result: dict, title: str) -> Figure | None:
+    """UAR by gender and by speaker with their intervals, beside the UAR of all and chance; None without speakers."""
+    genders, speakers = result["by_gender"], result["by_speaker"]
+    if not speakers:
+        return None
+    rows = [(f"{name}: {len_} speakers", name, of) for name, of in genders.items() for len_ in [of["speakers"]]]
+    rows += [(of["speaker"].split("/")[-1], of["gender"], of) for of in speakers]
+    figure = Figure(figsize=(2.5 + 0.22 * len(rows), 4), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(sorted({gender for _, gender, _ in rows}), ("#3182bd", "#E69F00", "#999999"), strict=False))
+    for place, (_, gender, of) in enumerate(rows):
+        gap = place + (place >= len(genders) > 0)
+        axes.bar(gap, of["uar"], 0.8, color=colours.get(gender, "#999999"))
+        if of["interval_95"]:
+            axes.vlines(gap, *of["interval_95"], color="black", linewidth=0.8)
+    places = [place + (place >= len(genders) > 0) for place in range(len(rows))]
+    axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all")
+    axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
+    axes.set_xticks(places, [name for name, _, _ in rows], rotation=90, fontsize=7)
+    axes.set(ylim=(0, 1), ylabel="UAR")
+    axes.legend(fontsize=8, loc="upper left", ncols=2)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def ranking(groups: list) -> Figure:
+    """UAR of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told apart."""
+    heights = [0.35 * len(group.runs) + 0.8 for group in groups]
+    figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, group in zip(panels, groups, strict=True):
+        runs = group.result["runs"]
+        place = {run["name"]: number for number, run in enumerate(runs)}
+        values = [run["value"] for run in runs]
+        axes.plot(values, range(len(runs)), "o", color="#08306b")
+        step = 0.02 * (max(values) - min(values) or 1)
+        joined = [names for names in group.result["groups"] if len(names) > 1]
+        for number, names in enumerate(joined, start=1):
+            at = max(values) + step * (1 + 2 * number)
+            axes.plot([at, at], [place[names[0]] - 0.25, place[names[-1]] + 0.25], color="#D55E00", linewidth=3)
+        axes.set_yticks(range(len(runs)), list(place), fontsize=7)
+        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR; runs joined by a bar are not told apart")
+        axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
+    return figure
+
+
 def cross_corpus(matrix: np.ndarray, corpora: list[str], title: str) -> Figure:
     """UAR (n, n) of training corpus (row) x test corpus (column); NaN where nothing was tested."""
     size = 2.5 + 0.9 * len(corpora)

@@ -1,0 +1,132 @@
+"""UAR by gender and by speaker: a planted bias is found, none is not; calibration pictures; listeners on CREMA-D."""
+
+import json
+
+import made
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from test_significance import LABELS, predictions, stamp
+
+from speechemb import evaluation, fairness, human, plots, report
+from speechemb.artifacts import ArtifactError
+
+
+def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, clips: int = 40) -> dict:
+    """Speakers of even number are women; each group is recognised with its own probability."""
+    frames = [predictions(hit, seed + 100 * i, speakers, clips) for i, hit in enumerate((female, male))]
+    women = frames[0]["speaker"].str[1:].astype(int) % 2 == 0
+    frame = pd.concat([frames[0][women], frames[1][~women]]).sort_index()
+    genders = {f"c/s{i:02d}": ("male" if i % 2 else "female") for i in range(speakers)}
+    return {"frame": frame, **evaluation.evaluate(frame, stamp("run", genders=genders))}
+
+
+def test_a_planted_bias_is_found_and_measured():
+    result = evaluated(0.8, 0.5)
+    frame = result["frame"]
+    for gender, odd in (("female", 0), ("male", 1)):
+        part = frame[frame["speaker"].str[1:].astype(int) % 2 == odd]
+        of = result["by_gender"][gender]
+        assert of["uar"] == pytest.approx(balanced_accuracy_score(part["true"], part["predicted"]), abs=1e-12)
+        assert of["speakers"] == 8 and of["clips"] == 320
+        low, high = of["interval_95"]
+        assert low < of["uar"] < high and low < (0.5 if odd else 0.8) < high
+    gap = result["gender_gap"]
+    assert (gap["better"], gap["worse"]) == ("female", "male") and gap["p"] < 0.01
+    assert gap["difference"] == pytest.approx(result["by_gender"]["female"]["uar"] - result["by_gender"]["male"]["uar"])
+    text = report.classification_report(result)
+    assert "female - male" in text and ", told apart" in text
+
+
+def test_without_a_bias_the_gap_is_told_apart_as_seldom_as_it_should(monkeypatch):
+    monkeypatch.setattr(fairness, "SHUFFLES", 500)
+    rng = np.random.default_rng(0)
+    p = []
+    of = np.array(["female", "male"] * 6)
+    for _ in range(400):
+        rows = np.clip(0.6 + 0.1 * rng.standard_normal((12, 1)), 0, 1)  # speakers differ, genders do not
+        shares = np.eye(4) * rows[..., None] + (1 - np.eye(4)) * (1 - rows[..., None]) / 3
+        confusions = rng.multinomial(10, shares)
+        by_gender = {gender: fairness._group(confusions[of == gender]) for gender in ("female", "male")}
+        p.append(fairness.gap(by_gender, confusions, of)["p"])
+    assert 0.025 < np.mean(np.array(p) <= 0.05) < 0.085  # 5 % +- three standard errors
+
+
+def test_speakers_are_listed_worst_first_with_their_clips_as_the_unit():
+    result = evaluated(0.8, 0.5)
+    frame, rows = result["frame"], result["by_speaker"]
+    expected = frame.groupby("speaker").apply(lambda part: balanced_accuracy_score(part["true"], part["predicted"]))
+    assert [row["uar"] for row in rows] == pytest.approx(sorted(expected)) and len(rows) == 16
+    assert {row["speaker"]: row["uar"] for row in rows} == pytest.approx({f"c/{k}": v for k, v in expected.items()})
+    assert rows[0]["gender"] == "male" and rows[-1]["gender"] == "female"
+    assert all(row["interval_95"][0] < row["uar"] < row["interval_95"][1] for row in rows)
+    # The same clips three times over (repeated folds) tell no more about a speaker than once.
+    thrice = evaluation.evaluate(pd.concat([frame] * 3), stamp("run"))["by_speaker"]
+    assert [row["interval_95"] for row in thrice] == [pytest.approx(row["interval_95"], abs=0.02) for row in rows]
+
+
+def test_unknown_speakers_and_genders_give_no_comparison():
+    frame = predictions(0.6, 0, speakers=6)
+    result = evaluation.evaluate(frame, stamp("run"))
+    assert result["by_gender"] == {} and result["gender_gap"] is None and len(result["by_speaker"]) == 6
+    one = evaluation.evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
+    assert one["by_gender"]["female"]["interval_95"] is None and one["by_gender"]["female"]["speakers"] == 1
+    nobody = evaluation.evaluate(frame.assign(speaker=""), stamp("run"))
+    assert nobody["by_speaker"] == [] and plots.fairness(nobody, "") is None
+    assert "by speaker" not in report.classification_report(nobody)
+
+
+def test_step_4_writes_bars_and_reliability(script, tmp_path):
+    vectors, labels, speakers = made.planted(effect=0.8)
+    genders = ["female" if int(name[1:]) % 2 else "male" for name in speakers]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers, genders=genders)
+    results = tmp_path / "results"
+    script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", "--results-dir", str(results),
+                                        "--models-dir", str(tmp_path)])  # fmt: skip
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    (path,) = results.glob("evaluation_results_*.json")
+    found = json.loads(path.read_text())
+    assert set(found["by_gender"]) == {"female", "male"} and len(found["by_speaker"]) == 10
+    bins = found["reliability"]
+    error = sum(
+        n * abs(a - c) for n, a, c in zip(bins["count"], bins["accuracy"], bins["confidence"], strict=True) if n
+    )
+    assert found["calibration_error"] == pytest.approx(error / sum(bins["count"])) and sum(bins["count"]) == 120
+    for pattern in ("fairness_*.png", "reliability_*.png"):
+        (picture,) = results.glob(pattern)
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+# Listeners
+
+
+def test_listeners_reach_what_the_corpus_says(shared):
+    table = shared / "data" / "crema_d_metadata" / "summaryTable.csv"
+    six = human.listeners(["neutral", "happy", "sad", "angry", "fearful", "disgust"], table)
+    assert six["clips"] == 7442 and 0.40 < six["accuracy"] < 0.42
+    frame = pd.read_csv(table)
+    acted = frame["FileName"].str.split("_").str[2].str[0]
+    assert six["accuracy"] == pytest.approx((frame["VoiceVote"] == acted).mean(), abs=1e-12)
+    assert six["uar"] == pytest.approx((frame["VoiceVote"] == acted).groupby(acted).mean().mean(), abs=1e-12)
+    four = human.listeners(LABELS, table)
+    part = acted.isin(list("NHSA"))
+    assert four["clips"] == 4900 and "chose among six" in four["note"]
+    assert four["accuracy"] == pytest.approx((frame["VoiceVote"] == acted)[part].mean(), abs=1e-12)
+
+
+def test_a_tie_is_wrong_and_a_foreign_table_is_refused(tmp_path, monkeypatch):
+    table = tmp_path / "summaryTable.csv"
+    rows = ["FileName,VoiceVote", "1001_DFA_ANG_XX,A", "1001_DFA_SAD_XX,N:S", "1001_DFA_NEU_XX,N", "1001_DFA_HAP_XX,D"]
+    table.write_text("\n".join(rows) + "\n")
+    found = human.listeners(LABELS, table)
+    assert found["accuracy"] == 0.5 and found["recall"] == {"neutral": 1.0, "happy": 0.0, "sad": 0.0, "angry": 1.0}
+    assert human.listeners(["calm", "sad"], table) is None and human.listeners(LABELS, tmp_path / "none.csv") is None
+    monkeypatch.setattr(human, "TABLE", table)
+    for corpora, expected in ((["cremad"], found), (["cremad", "c"], None), (["ravdess"], None)):
+        result = evaluation.evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
+        assert result["human"] == expected
+        assert ("listeners, 4 classes" in report.classification_report(result)) == bool(expected)
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(ArtifactError, match="summaryTable.csv.*FileName"):
+        human.listeners(LABELS, table)

@@ -1,0 +1,142 @@
+"""Paired tests between runs on the same clips: a planted difference is told, a chance one is not."""
+
+import itertools
+
+import made
+import numpy as np
+import pandas as pd
+import pytest
+
+from speechemb import evaluation, metrics, report, significance, uncertainty
+
+LABELS = list(made.EMOTIONS)
+
+
+def predictions(hit: float, seed: int, speakers: int = 12, clips: int = 24, name: str = "c") -> pd.DataFrame:
+    """Answers that are right with probability `hit`, else another class at random."""
+    rng = np.random.default_rng(seed)
+    n = speakers * clips
+    true = np.array(LABELS)[np.arange(n) % 4]
+    wrong = np.array(LABELS)[(np.arange(n) + rng.integers(1, 4, n)) % 4]
+    predicted = np.where(rng.random(n) < hit, true, wrong)
+    columns = {"clip_id": [f"{name}/{i}" for i in range(n)], "corpus": name, "fold": "1"}
+    columns["speaker"] = [f"s{i // clips:02d}" for i in range(n)]
+    frame = pd.DataFrame({**columns, "true": true, "predicted": predicted})
+    for label in LABELS:
+        frame[f"p_{label}"] = np.where(predicted == label, 0.7, 0.1)
+    return frame
+
+
+def stamp(run: str, **other) -> dict:
+    """What step 3 records, as far as step 4 needs it."""
+    settings = {"tag": run, "encoder": {"tag": run}, "pooling": ["mean"], "layer": "mean", "classifier": "svm"}
+    how = {"protocol": "speaker", "protocol_note": "", "n_folds": 5, "speakers_on_both_sides": 0, "sha256": run}
+    return {**settings, "corpora": ["c"], "seed": 0, "labels": LABELS, "genders": {}, **how, **other}
+
+
+def groups_of(frames: dict[str, pd.DataFrame], **other) -> list[significance.Ranked]:
+    stamps = {run: stamp(run, **other.get(run, {})) for run in frames}
+    table = evaluation.comparison([evaluation.evaluate(frame, stamps[run]) for run, frame in frames.items()])
+    return significance.ranked(table, frames)
+
+
+@pytest.fixture(scope="module")
+def three():
+    """One run that is better by a lot, and two that differ by chance."""
+    return {"good": predictions(0.8, 0), "poor": predictions(0.5, 1), "other": predictions(0.51, 2)}
+
+
+def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
+    (group,) = groups_of(three)
+    table = significance.paired_tests([group])
+    assert table.columns.tolist() == list(significance.PAIR_COLUMNS) and len(table) == 3
+    verdicts = {frozenset((row.a, row.b)): row for row in table.itertuples()}
+    for other in ("poor", "other"):
+        row = verdicts[frozenset(("good", other))]
+        assert row.a == "good" and row.verdict == "a beats b" and row.p_holm <= 0.05
+        assert row.difference == pytest.approx(row.uar_a - row.uar_b) and row.comparisons == 3
+    assert verdicts[frozenset(("poor", "other"))].verdict == "not told apart"
+    order = significance.ranking([group])
+    assert order["run"].iloc[0] == "good" and order["place"].tolist() == [1, 2, 3]
+    assert order["beats"].iloc[0].split() == order["run"].iloc[1:].tolist() and order["group"].tolist() == [
+        "a",
+        "b",
+        "b",
+    ]
+
+
+def test_the_p_values_are_those_of_the_test_holm_corrected(three):
+    (group,) = groups_of(three)
+    by_speaker = {
+        run: uncertainty.speaker_confusions(frame["true"], frame["predicted"], list(frame["speaker"]), LABELS)
+        for run, frame in three.items()
+    }
+    table = significance.paired_tests([group])
+    for row in table.itertuples():
+        raw = uncertainty.paired_permutation(metrics.uar_of, by_speaker[row.a], by_speaker[row.b])
+        assert row.p == pytest.approx(raw)
+    assert table["p_holm"].tolist() == pytest.approx(uncertainty.holm(table["p"].tolist()))
+
+
+def test_the_text_says_beats_only_where_the_test_does(three):
+    text = report.ranking_text(groups_of(three))
+    lines = text.splitlines()
+    assert "good: beats 2, 3" in lines[1] and text.count("beats") == 1
+    assert lines[2].endswith("not told apart from 3") and "Holm" in lines[0]
+    few = report.ranking_text(groups_of({run: frame[frame["speaker"] < "s05"] for run, frame in three.items()}))
+    assert "beats" not in few and "fewer than 6 speakers" in few
+
+
+@pytest.mark.parametrize("change", ["clip", "label", "protocol", "folds", "leak", "class"])
+def test_only_runs_on_the_same_clips_and_protocol_are_compared(three, change):
+    pair, other = {"good": three["good"], "poor": three["poor"].copy()}, {}
+    if change == "clip":
+        pair["poor"] = pair["poor"].iloc[:-1]
+    if change == "label":
+        pair["poor"].loc[0, "true"] = "angry"
+    if change == "class":
+        pair["poor"]["p_calm"], other["labels"] = 0.0, [*LABELS, "calm"]
+    other |= {"protocol": {"protocol": "random"}, "folds": {"n_folds": 6}, "leak": {"leak": "scaler"}}.get(change, {})
+    assert len(groups_of({"good": three["good"], "poor": three["poor"]})) == 1
+    assert groups_of(pair, poor=other) == []
+
+
+def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
+    shuffled = {"good": three["good"], "poor": three["poor"].sample(frac=1, random_state=0)}
+    (group,) = groups_of(shuffled)
+    (straight,) = groups_of({"good": three["good"], "poor": three["poor"]})
+    for key in ("runs", "groups", "pairs"):
+        assert group.result[key] == straight.result[key]
+    unknown = {run: frame.assign(speaker="") for run, frame in shuffled.items()}
+    (group,) = groups_of(unknown)
+    assert significance.paired_tests([group]).empty and "speaker is unknown" in report.ranking_text([group])
+
+
+def test_letters_are_shared_exactly_by_runs_not_told_apart():
+    frames = {f"r{i}": predictions(0.40 + 0.07 * i, i) for i in range(6)}
+    (group,) = groups_of(frames)
+    letters, apart = group.letters(), {(p["better"], p["worse"]) for p in group.result["pairs"] if p["p_holm"] <= 0.05}
+    assert 0 < len(apart) < 15
+    for a, b in itertools.combinations(letters, 2):
+        if set(letters[a]) & set(letters[b]):
+            assert (a, b) not in apart and (b, a) not in apart
+
+
+def test_step_4_writes_them(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
+    results = tmp_path / "results"
+    for name, strength in (("strong", 3.0), ("weak", 0.5)):
+        rng = np.random.default_rng(1)
+        rows = vectors + rng.normal(size=vectors.shape) * (0 if name == "strong" else 3) * strength
+        npz = made.npz(tmp_path / f"{name}.npz", rows, labels, speakers)
+        script("3_train_classifiers").main(
+            ["--npz-path", str(npz), "--classifier", "svm", "--layer", "last" if name == "weak" else "mean",
+             "--models-dir", str(tmp_path / "models"), "--results-dir", str(results)]
+        )  # fmt: skip
+    capsys.readouterr()
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    printed = capsys.readouterr().out
+    table, order = pd.read_csv(results / "paired_tests.csv"), pd.read_csv(results / "ranking.csv")
+    assert len(table) == 1 and len(order) == 2 and (results / "ranking.png").read_bytes()[:4] == b"\x89PNG"
+    assert ("beats" in printed) == (table["verdict"][0] == "a beats b")
+    assert order["uar"].is_monotonic_decreasing and order["speakers"].tolist() == [8, 8]
