@@ -7,6 +7,7 @@
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
 | `audio_sha256` | str (n_clips,) | of each audio file's bytes |
+| `augmented_from` | str (n_clips,) | clip id of the original a changed copy was made from; empty = an original |
 | `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
@@ -26,7 +27,10 @@ from speechemb.artifacts import STEP2, STEP3, ArtifactError, atomic, check_kind,
 from speechemb.errors import InputError, first
 from speechemb.paths import ROOT, shown
 
-TEXT = ("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256")
+TEXT = (
+    *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
+    "augmented_from",
+)
 KEYS = ("embeddings", "layers", *TEXT, "excluded", "meta")
 _COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be pooled
 
@@ -45,6 +49,7 @@ class Embeddings:
     corpora: np.ndarray
     genders: np.ndarray
     audio_sha256: np.ndarray
+    augmented_from: np.ndarray
     meta: dict[str, Any]
 
     @property
@@ -58,6 +63,18 @@ class Embeddings:
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
         return replace(self, **chosen)
 
+    def origin(self) -> np.ndarray:
+        """Index (n_clips,) int64 of each clip's original: its own, unless it is an augmented copy.
+
+        Raises:
+            InputError: a copy without its original.
+        """
+        place = {name: i for i, name in enumerate(self.clip_ids.tolist())}
+        names = np.where(self.augmented_from == "", self.clip_ids, self.augmented_from).tolist()
+        if lost := [copy for copy, name in zip(self.clip_ids.tolist(), names, strict=True) if name not in place]:
+            raise InputError(f"--npz-path: augmented copies without their original: {first(lost)}: rerun {STEP2}")
+        return np.array([place[name] for name in names], dtype=np.int64)
+
     def features(self, layer: str) -> np.ndarray:
         """Vectors (n_clips, d) float32, see `chosen`."""
         return chosen(self.embeddings, self.layers.tolist(), layer)
@@ -66,9 +83,13 @@ class Embeddings:
 def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
     """(n, d) of (n, n_layers, dim): `last`, `mean` (average of the layers), `all` (side by side) or a layer's number.
 
+    `weighted` leaves the layers as they are, for a classifier that learns to mix them.
+
     Raises:
         InputError: a number that is not among `layers`.
     """
+    if layer == "weighted":
+        return vectors
     if layer == "last":
         return vectors[:, -1]
     if layer == "mean":

@@ -6,7 +6,8 @@ Keys of `results/evaluation_results_<run>.json`:
 |---|---|
 | `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed` | what was run |
 | `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
-| `clips`, `speakers`, `labels` | test clips (of all folds), their known speakers, class order |
+| `repeats`, `leak` | how often the cross-validation was done; the mistake made on purpose, or empty |
+| `clips`, `speakers`, `labels` | different test clips (of all folds), their known speakers, class order |
 | `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
 | `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: none to be had |
 | `fold_mean`, `fold_std`, `folds` | the same figures per fold, their mean and sample standard deviation |
@@ -15,6 +16,9 @@ Keys of `results/evaluation_results_<run>.json`:
 | `chance_uar`, `majority` | what guessing and always answering the most frequent class reach |
 | `calibration_error` | expected calibration error of the probabilities, 15 bins |
 | `cells` | cross-corpus runs only: figures of each training x test corpus |
+
+With repeats, a clip is predicted several times. The confusion matrix is then the mean over the repeats, and so is every
+speaker's: UAR and accuracy are the means of the repeats' own, and an interval counts each clip and speaker once.
 
 `metrics.json` holds `runs`, a list of these without the long parts. Provenance keys: `provenance.stamp`.
 """
@@ -29,7 +33,7 @@ from speechemb.artifacts import SCHEMA
 from speechemb.splits import within
 
 SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
-HOW = ("protocol", "protocol_note", "n_folds", "speakers_on_both_sides")
+HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 # One row a run in the comparison table; the order of the columns is the order a reader needs them in.
 COLUMNS = (
@@ -43,16 +47,17 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
     """The figures of one predictions file (keys above)."""
     labels = stamp["labels"]
     true, predicted = frame["true"].tolist(), frame["predicted"].tolist()
-    speakers = _speakers(frame)
+    speakers, repeats = _speakers(frame), stamp["repeats"]
+    matrix = metrics.confusion(true, predicted, labels) / repeats
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"]),
         **{key: stamp[key] for key in (*SETTINGS, *HOW)},
-        "clips": len(frame),
+        "clips": len(frame) // repeats,
         "speakers": len(set(speakers) - {""}),
-        "overall": metrics.summary(true, predicted, labels),
-        "interval_95": intervals(true, predicted, speakers, labels),
-        "per_class": metrics.per_class(true, predicted, labels),
-        "confusion_matrix": metrics.confusion(true, predicted, labels).tolist(),
+        "overall": {name: float(statistic(matrix)) for name, statistic in metrics.STATISTICS.items()},
+        "interval_95": intervals(true, predicted, speakers, labels, repeats),
+        "per_class": metrics.per_class_of(matrix, labels),
+        "confusion_matrix": (matrix if repeats > 1 else matrix.astype(int)).tolist(),
         "chance_uar": metrics.chance_uar(labels),
         "majority": metrics.majority(true, labels),
         "calibration_error": metrics.expected_calibration_error(
@@ -69,11 +74,13 @@ def _speakers(frame: pd.DataFrame) -> np.ndarray:
     return within(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
 
 
-def intervals(true, predicted, speakers: np.ndarray, labels: list[str]) -> dict[str, list[float] | None]:
+def intervals(
+    true, predicted, speakers: np.ndarray, labels: list[str], repeats: int = 1
+) -> dict[str, list[float] | None]:
     """95 % intervals by the variation between speakers; None where a speaker is unknown or there is only one."""
     if (speakers == "").any() or len(set(speakers)) < 2:
         return dict.fromkeys(WITH_INTERVAL)
-    confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels)
+    confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels) / repeats
     found = {name: uncertainty.speaker_interval(metrics.STATISTICS[name], confusions) for name in WITH_INTERVAL}
     return {name: None if np.isnan(low) else [float(low), float(high)] for name, (low, high) in found.items()}
 
@@ -130,6 +137,7 @@ def comparison(results: list[dict[str, Any]]) -> pd.DataFrame:
 def _row(result: dict[str, Any]) -> dict[str, Any]:
     low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
     folds = "" if result["protocol"] == "cross-corpus" else f" x{result['n_folds']}"
+    folds += f" x{result['repeats']} repeats" if result["repeats"] > 1 else ""
     return {
         "corpora": "+".join(result["corpora"]),
         "classes": len(result["labels"]),
@@ -137,7 +145,10 @@ def _row(result: dict[str, Any]) -> dict[str, Any]:
         "pooling": "+".join(result["pooling"]),
         "layer": result["layer"],
         "classifier": result["classifier"],
-        "protocol": result["protocol"] + folds + (" (optimistic)" if result["protocol"] == "random" else ""),
+        "protocol": result["protocol"]
+        + folds
+        + (" (optimistic)" if result["protocol"] == "random" else "")
+        + (f" LEAK: {result['leak']}" if result["leak"] else ""),
         "uar": result["overall"]["uar"],
         "uar_low": low,
         "uar_high": high,

@@ -24,10 +24,12 @@ def colour_of(labels: list[str]) -> dict[str, str]:
 
 
 def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
-    """Counts (K, K) as numbers on the share of each true class as colour."""
+    """Counts (K, K), rounded where they are means of repeats, as numbers on the share of each true class as colour."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    text = np.array([[f"{s:.0%}\n{n}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)])
+    text = np.array(
+        [[f"{s:.0%}\n{n:.0f}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)]
+    )
     size = 2.2 + 0.75 * len(labels)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
@@ -50,6 +52,33 @@ def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str
     axes.set(xticks=places, xticklabels=list(per_class), ylim=(0, 1))
     axes.tick_params(axis="x", rotation=20)
     axes.legend(fontsize=8, ncols=4, loc="upper center")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def layer_weights(weights, title: str) -> Figure:
+    """Learned weights of each layer (columns fold, layer, weight): a thin line a fold, the mean over folds thick."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    table = weights[weights["fold"] != "final"].pivot(index="layer", columns="fold", values="weight")
+    axes.plot(table.index, table.to_numpy(), color="#9ecae1", linewidth=1)
+    axes.plot(table.index, table.mean(axis=1), color="#08306b", marker="o", markersize=4, label="mean over folds")
+    axes.axhline(1 / len(table), color="black", linestyle=":", linewidth=1, label="equal weights")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="weight", xticks=table.index, ylim=(0, None))
+    axes.legend(fontsize=8)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def layer_curve(curve, title: str) -> Figure:
+    """UAR of each layer with its 95 % interval (columns layer, uar, uar_low, uar_high, chance_uar)."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color="#c6dbef", label="95 % over speakers")
+    axes.plot(curve["layer"], curve["uar"], color="#08306b", marker="o", markersize=4)
+    axes.axhline(curve["chance_uar"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
+    axes.legend(fontsize=8)
     axes.set_title(title, fontsize=8)
     return figure
 
