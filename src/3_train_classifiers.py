@@ -2,11 +2,14 @@
 
 Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are pooled)
 Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilities
-        results/training_<run>.csv       every fold's figures
+        results/training_<run>.csv       every fold's figures, and what was chosen in it
+        results/tuning_<run>.csv         with --tune: every trial; its folds end with `final`
+        results/layer_weights_<run>.csv  and .png, with --protocol superb: the learned mix of layers
         models/<run>/                    the classifier fitted on all clips, for predict.py
 
 The default folds are speaker-disjoint: no speaker is trained and tested on. `--cv random` is there for comparison with
-figures published that way; its outputs say so. Everything fitted, scaling included, sees the training part only.
+figures published that way; its outputs say so. Everything fitted or chosen (scaling, early stopping, --layer auto,
+--tune) sees the training part of a fold only. Augmented copies are trained on with their originals, never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
@@ -29,10 +32,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="one or several files of step 2; their corpora are pooled")  # fmt: skip
     cli.add_words(parser, "--classifier", ["all"], "which to train", known=(*CLASSIFIERS, "all"))
     add("--n-folds", type=cli.positive, default=5)
-    add("--cv", default="speaker", choices=("speaker", "session", "sentence", "random"),
-        help="what the folds keep apart")  # fmt: skip
-    add("--layer", default="mean", help="last, mean (average of the layers), all (side by side) or a layer's number")
+    add("--cv", choices=("speaker", "session", "sentence", "speaker+sentence", "random"),
+        help="what the folds keep apart (default: speaker; with --protocol superb: session)")  # fmt: skip
+    add("--repeats", type=cli.positive, default=1, help="do the whole cross-validation so often, with further seeds")
+    add("--layer", default="mean", help="last, mean (average of the layers), all (side by side), a layer's number, "
+        "auto (chosen inside each fold) or each (a run for every layer, without models, for a curve)")  # fmt: skip
+    add("--tune", type=cli.positive, metavar="N", help="choose the settings by N Optuna trials inside each fold")
+    add("--protocol", choices=("superb",), help="the SUPERB probe: learned weighted sum of all layers, linear layers")
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
+    add("--leak", choices=("scaler", "copies"), help="make a known mistake ON PURPOSE, to see what it is worth: scale "
+        "on all clips, or divide augmented copies at random (with --cv random); outputs are labelled")  # fmt: skip
     add("--seed", type=cli.seed, default=0)
     add("--overwrite", action="store_true", help="train again where the same run stands already")
     add("--models-dir", type=Path, default=paths.MODELS)
@@ -42,60 +51,67 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import embeddings, splits, training
+    from speechemb import embeddings, protocols, runs, training
 
     npz = [paths.existing(path) for path in args.npz_path]
     data = embeddings.pooled(npz)
+    cv = "cross-corpus" if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
+    protocol = protocols.Protocol(cv, args.n_folds, args.seed, args.repeats, args.leak or "")
+    classifiers, layers = asked(args, data)
+    plan = protocols.plan(data, protocol)
     if args.cross_corpus:
-        data, folds, left_out = training.cross_corpus_folds(data)
-        group = splits.groups("random", *identity_columns(data))
-        print(f"classes that all corpora share: {len(data.labels)} clips kept, {left_out} of other classes left out")
-    else:
-        group = splits.groups(args.cv, *identity_columns(data))
-        folds = splits.folds(data.labels, group, args.n_folds, args.cv, args.seed)
-        left_out = 0
-    task = training.task_of(data, args.layer, group)
-    protocol = "cross-corpus" if args.cross_corpus else args.cv
-    print(f"{len(task.y)} clips, {task.x.shape[1]} features, {len(task.labels)} classes, {len(folds)} x "
-          f"{training.PROTOCOL_NOTES[protocol]}")  # fmt: skip
-    for name in CLASSIFIERS if "all" in args.classifier else args.classifier:
-        train_and_write(args, npz, data, task, folds, name, protocol, left_out)
+        kept = len(plan.data.labels)
+        print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes left out")
+    print(f"{len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
+    for name in classifiers:
+        for layer in layers:
+            recipe = training.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
+            task = training.task_of(plan.data, recipe, plan.group)
+            train_and_write(args, runs.Run(plan, task, recipe, protocol, npz))
 
 
-def identity_columns(data):
-    """Who and what each clip is, in the order that `splits.groups` takes."""
-    return data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256
+def asked(args, data) -> tuple[list[str], list[str]]:
+    """Classifiers and layers to go through."""
+    from speechemb.errors import InputError
+
+    if args.protocol == "superb":
+        from speechemb import superb
+
+        if args.classifier != ["all"] or args.layer != "mean" or args.tune:
+            raise InputError("--protocol superb brings its own classifier: leave out --classifier, --layer and --tune")
+        superb.check(data.meta, data.layers.tolist())
+        return ["superb"], ["weighted"]
+    layers = [str(number) for number in data.layers] if args.layer == "each" else [args.layer]
+    return list(CLASSIFIERS) if "all" in args.classifier else args.classifier, layers
 
 
-def train_and_write(args, npz, data, task, folds, name: str, protocol: str, left_out: int) -> None:
-    """One classifier: out-of-fold predictions, log, and (except across corpora) the model fitted on everything."""
+def train_and_write(args, run) -> None:
+    """One classifier: out-of-fold predictions, log, and (where there is one) the model fitted on everything."""
     import numpy as np
 
-    from speechemb import artifacts, runs, trained, training
+    from speechemb import artifacts, runs, training
 
-    started, log = time.perf_counter(), []
+    started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
+    results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
+    makes_model = run.makes_model and args.layer != "each"
+    needed = [results / f"predictions_{run.tag}.csv"] + [folder / "model.json"] * makes_model
+    if not args.overwrite and all(artifacts.stands(path, stamp) for path in needed):
+        print(f"{paths.shown(needed[0])} stands already, made from the same embeddings by the same code")
+        return
 
     def note(figures):
-        log.append(figures)
         print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
-    run = runs.Run(data, task, name, protocol, args.layer, len(folds), args.seed, npz)
-    stamp = run.stamp(folds, left_out)
-    predictions = paths.output(args.results_dir) / f"predictions_{run.tag}.csv"
-    folder = paths.output(args.models_dir) / run.tag
-    needed = [predictions] if args.cross_corpus else [predictions, folder / "model.json"]
-    if not args.overwrite and all(artifacts.stands(path, stamp) for path in needed):
-        print(f"{paths.shown(predictions)} stands already, made from the same embeddings by the same code")
-        return
-    results = list(training.out_of_fold(name, task, folds, args.seed, note))
-    artifacts.write_predictions(predictions, training.predictions(data, task, results), task.labels, stamp)
-    artifacts.write_log(predictions.with_name(f"training_{run.tag}.csv"), log, stamp)
-    written = paths.shown(predictions)
-    if not args.cross_corpus:
-        final = training.fitted(name, task, np.arange(len(task.y)), args.seed, keep=True)
-        trained.save(folder, final, run.model_stamp(stamp, log))
+    outcome = training.cross_validated(run.recipe, run.task, run.plan.folds, note)
+    final = None
+    if makes_model:
+        final = training.fitted(run.recipe, run.task, np.arange(len(run.task.y)), keep=True)
+        training.add_tables(outcome, "final", final, run.task)
+    written = paths.shown(run.write(outcome, stamp, results))
+    if final:
+        run.write_model(folder, final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
-    print(f"{name}: {runs.headline(log, task.labels)}, {time.perf_counter() - started:.1f} s")
+    print(f"{name}: {runs.headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")
 
 

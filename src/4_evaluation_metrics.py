@@ -5,6 +5,7 @@ Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, 
         per_class_<run>.png, reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
         results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
         results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures
+        layer_curve_<run without layer>.csv and .png where three or more single layers were run (step 3's --layer each)
 
 The headline is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
 beside what guessing and the most frequent class reach. A run beats another only where a paired test says so.
@@ -28,7 +29,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import artifacts, embeddings, evaluation, published, report, significance
+    from speechemb import artifacts, embeddings, evaluation, published, report, selection, significance
     from speechemb.errors import InputError
 
     folder = paths.output(args.results_dir)
@@ -44,6 +45,9 @@ def main(argv: list[str] | None = None) -> None:
         write_run(folder, result)
         if "cells" in result:
             write_cross_corpus(folder, result)
+
+    for name, curve in selection.layer_curves(results).items():
+        write_layer_curve(folder, name, curve, results)
 
     table = evaluation.comparison(results)
     stamp = evaluation.stamp_of_all(results)
@@ -101,6 +105,17 @@ def write_cross_corpus(folder: Path, result: dict) -> None:
     artifacts.write_text(path, matrix.round(6).to_csv(lineterminator="\n"))
     figure = plots.cross_corpus(matrix.to_numpy(), matrix.columns.tolist(), report.title(result))
     artifacts.write_figure(path.with_suffix(".png"), figure)
+
+
+def write_layer_curve(folder: Path, name: str, curve, results: list[dict]) -> None:
+    """UAR per layer with its interval, as table and picture."""
+    from speechemb import artifacts, evaluation, plots
+
+    used = [result for result in results if result["tag"] in set(curve["run"])]
+    path = folder / f"layer_curve_{name}.csv"
+    artifacts.write_csv(path, curve.round(6), {**evaluation.stamp_of_all(used), "kind": "layer curve"})
+    title = f"{name}\n{used[0]['protocol_note']}"
+    artifacts.write_figure(path.with_suffix(".png"), plots.layer_curve(curve, title))
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ def npz(path: Path, vectors: np.ndarray, labels, speakers, corpus: str = "made",
         text[name] = np.full(n, "", dtype="<U1")
     text.update({name: np.asarray(values, np.str_) for name, values in columns.items()})
     layers = np.arange(vectors.shape[1])
+    sizes = {"dim": vectors.shape[2], "n_layers": vectors.shape[1] - 1}
     content = {
-        "encoder": {"tag": "made", "name": "made", "revision": "1", "dim": vectors.shape[2], "n_layers": 0},
+        "encoder": {"tag": "made", "name": "made", "revision": "1", **sizes},
         "layers": layers.tolist(),
         "pooling": ["mean"],
         "vectors": float(vectors.astype(np.float64).sum()),

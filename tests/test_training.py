@@ -59,9 +59,9 @@ def test_a_prediction_does_not_depend_on_the_other_test_clips(name):
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     task = training.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
     fold = splits.folds(y, group, 3, "speaker", 0)[0]
-    (_, before), *_ = training.out_of_fold(name, task, [fold], 0, lambda _: None)
+    ((_, _, before),) = training.out_of_fold(training.Recipe(name), task, [fold])
     task.x[fold.test[1:]] = 1e3  # a scaler or a stopping rule that saw them would move everything
-    (_, after), *_ = training.out_of_fold(name, task, [fold], 0, lambda _: None)
+    ((_, _, after),) = training.out_of_fold(training.Recipe(name), task, [fold])
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
 
 

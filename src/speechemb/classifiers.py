@@ -2,7 +2,8 @@
 
 `x` is float32 (n, d), `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
 in any split made while fitting; `keep` says that the classifier will be saved. Scaling is part of the estimator, so it
-only ever sees the training part. Class weights are inversely proportional to class frequency in all three. Saving uses
+only ever sees the training part. Settings (`SPACES` in `tuning.py` says which) are keyword arguments whose defaults
+are what is used untuned. Class weights are inversely proportional to class frequency in all three. Saving uses
 skops, safetensors and XGBoost's own JSON: none of them is a pickle.
 """
 
@@ -35,26 +36,31 @@ class Classifier(Protocol):
 class Svm:
     """RBF SVM (C = 10, gamma = 1/d on standardised features), one against one, balanced class weights.
 
+    `gamma` is in units of 1/d. `standardise=False` is for features that are standardised already, see `--leak`.
+
     Probabilities are the softmax of the decision values over a temperature (Guo et al. 2017), fitted on decision
     values of an inner group-disjoint split. Unlike Platt scaling this never changes which class is the largest.
     """
 
-    def __init__(self, n_classes: int, seed: int, C: float = 10.0) -> None:
-        self.n_classes, self.seed, self.C = n_classes, seed, C
+    def __init__(
+        self, n_classes: int, seed: int, C: float = 10.0, gamma: float = 1.0, standardise: bool = True
+    ) -> None:
+        self.n_classes, self.seed, self.C, self.gamma, self.standardise = n_classes, seed, C, gamma, standardise
         self.temperature = 1.0
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "Svm":
         train, valid = inner_split(y, group, self.seed)
-        inner = self._pipeline(_fast_svc()).fit(x[train], y[train])
+        inner = self._pipeline(_fast_svc(), x.shape[1]).fit(x[train], y[train])
         self.temperature = _temperature(self._scores(inner, x[valid]), y[valid])
-        self.pipeline = self._pipeline(_plain_svc() if keep else _fast_svc()).fit(x, y)
+        self.pipeline = self._pipeline(_plain_svc() if keep else _fast_svc(), x.shape[1]).fit(x, y)
         return self
 
-    def _pipeline(self, svc):
+    def _pipeline(self, svc, dim: int):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        return make_pipeline(StandardScaler(), svc(C=self.C, gamma="auto", class_weight="balanced"))
+        machine = svc(C=self.C, gamma=self.gamma / dim, class_weight="balanced")
+        return make_pipeline(StandardScaler() if self.standardise else "passthrough", machine)
 
     def _scores(self, pipeline, x: np.ndarray) -> np.ndarray:
         """Decision values (n, K)."""
@@ -136,16 +142,21 @@ class XGBoost:
     accurate (`benchmarks/training.py`).
     """
 
-    def __init__(self, n_classes: int, seed: int) -> None:
+    def __init__(
+        self, n_classes: int, seed: int, depth: int = 4, rate: float = 0.1, rounds: int = 200, columns: float = 0.3
+    ) -> None:
         self.n_classes, self.seed = n_classes, seed
+        self.settings = {
+            **{"max_depth": depth, "learning_rate": rate},
+            **{"n_estimators": rounds, "colsample_bytree": columns},
+        }
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "XGBoost":
         from sklearn.utils.class_weight import compute_sample_weight
         from xgboost import XGBClassifier
 
         self.model = XGBClassifier(
-            n_estimators=200, learning_rate=0.1, max_depth=4, tree_method="hist", max_bin=64,
-            colsample_bytree=0.3, subsample=0.8, random_state=self.seed,
+            **self.settings, tree_method="hist", max_bin=64, subsample=0.8, random_state=self.seed,
             objective="multi:softprob" if self.n_classes > 2 else "binary:logistic",
         )  # fmt: skip
         self.model.fit(x, y, sample_weight=compute_sample_weight("balanced", y))
@@ -165,10 +176,17 @@ class XGBoost:
         return self
 
 
-def _mlp(n_classes: int, seed: int) -> Classifier:
+def _mlp(n_classes: int, seed: int, **settings) -> Classifier:
     from speechemb.mlp import Mlp  # imports torch
 
-    return Mlp(n_classes, seed)
+    return Mlp(n_classes, seed, **settings)
 
 
-CLASSIFIERS: dict[str, Callable[[int, int], Classifier]] = {"svm": Svm, "mlp": _mlp, "xgboost": XGBoost}
+def _superb(n_classes: int, seed: int, **settings) -> Classifier:
+    from speechemb.superb import Superb  # imports torch
+
+    return Superb(n_classes, seed, **settings)
+
+
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"svm": Svm, "mlp": _mlp, "xgboost": XGBoost, "superb": _superb}
+"""Name -> `(n_classes, seed, **settings)`; `superb` is reached by `--protocol superb` only: it needs every layer."""

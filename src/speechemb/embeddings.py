@@ -67,6 +67,18 @@ class Embeddings:
         """Without the changed copies: what is tested and drawn."""
         return self if (self.augmented_from == "").all() else self.take(self.augmented_from == "")
 
+    def origin(self) -> np.ndarray:
+        """Index (n_clips,) int64 of each clip's original: its own, unless it is an augmented copy.
+
+        Raises:
+            InputError: a copy without its original.
+        """
+        place = {name: i for i, name in enumerate(self.clip_ids.tolist())}
+        names = np.where(self.augmented_from == "", self.clip_ids, self.augmented_from).tolist()
+        if lost := [copy for copy, name in zip(self.clip_ids.tolist(), names, strict=True) if name not in place]:
+            raise InputError(f"--npz-path: augmented copies without their original: {first(lost)}: rerun {STEP2}")
+        return np.array([place[name] for name in names], dtype=np.int64)
+
     def features(self, layer: str) -> np.ndarray:
         """Vectors (n_clips, d) float32, see `chosen`."""
         return chosen(self.embeddings, self.layers.tolist(), layer)
@@ -75,9 +87,13 @@ class Embeddings:
 def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
     """(n, d) of (n, n_layers, dim): `last`, `mean` (average of the layers), `all` (side by side) or a layer's number.
 
+    `weighted` leaves the layers as they are, for a classifier that learns to mix them.
+
     Raises:
         InputError: a number that is not among `layers`.
     """
+    if layer == "weighted":
+        return vectors
     if layer == "last":
         return vectors[:, -1]
     if layer == "mean":

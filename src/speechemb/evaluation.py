@@ -6,8 +6,8 @@ Keys of `results/evaluation_results_<run>.json`:
 |---|---|
 | `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed` | what was run |
 | `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
-| `repeats`, `leak` | how often every clip was tested; the mistake made on purpose, mostly none |
-| `clips`, `speakers`, `labels` | test clips (of all folds), their known speakers, class order |
+| `repeats`, `leak` | how often the cross-validation was done; the mistake made on purpose, or empty |
+| `clips`, `speakers`, `labels` | different test clips (of all folds), their known speakers, class order |
 | `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
 | `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: none to be had |
 | `fold_mean`, `fold_std`, `folds` | the same figures per fold, their mean and sample standard deviation |
@@ -18,6 +18,9 @@ Keys of `results/evaluation_results_<run>.json`:
 | `by_gender`, `gender_gap`, `by_speaker` | UAR for groups and for single speakers, see `fairness` |
 | `human` | CREMA-D only, where its table of votes is there: what listeners reach, see `human` |
 | `cells` | cross-corpus runs only: figures of each training x test corpus |
+
+With repeats, a clip is predicted several times. The confusion matrix is then the mean over the repeats, and so is every
+speaker's: UAR and accuracy are the means of the repeats' own, and an interval counts each clip and speaker once.
 
 `metrics.json` holds `runs`, a list of these without the long parts. Provenance keys: `provenance.stamp`.
 """
@@ -32,7 +35,7 @@ from speechemb.artifacts import SCHEMA
 from speechemb.splits import within
 
 SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
-HOW = ("protocol", "protocol_note", "n_folds", "speakers_on_both_sides")
+HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 # One row a run in the comparison table; the order of the columns is the order a reader needs them in.
 COLUMNS = (
@@ -47,17 +50,17 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
     labels = stamp["labels"]
     true, predicted = frame["true"].tolist(), frame["predicted"].tolist()
     speakers, probabilities = speakers_of(frame), frame[[f"p_{label}" for label in labels]].to_numpy()
+    repeats = stamp["repeats"]
+    matrix = metrics.confusion(true, predicted, labels) / repeats
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"]),
         **{key: stamp[key] for key in (*SETTINGS, *HOW)},
-        "repeats": stamp.get("repeats", 1),
-        "leak": stamp.get("leak", ""),
-        "clips": len(frame),
+        "clips": len(frame) // repeats,
         "speakers": len(set(speakers) - {""}),
-        "overall": metrics.summary(true, predicted, labels),
-        "interval_95": intervals(true, predicted, speakers, labels),
-        "per_class": metrics.per_class(true, predicted, labels),
-        "confusion_matrix": metrics.confusion(true, predicted, labels).tolist(),
+        "overall": {name: float(statistic(matrix)) for name, statistic in metrics.STATISTICS.items()},
+        "interval_95": intervals(true, predicted, speakers, labels, repeats),
+        "per_class": metrics.per_class_of(matrix, labels),
+        "confusion_matrix": (matrix if repeats > 1 else matrix.astype(int)).tolist(),
         "chance_uar": metrics.chance_uar(labels),
         "majority": metrics.majority(true, labels),
         "calibration_error": metrics.expected_calibration_error(true, probabilities, labels),
@@ -76,11 +79,13 @@ def speakers_of(frame: pd.DataFrame) -> np.ndarray:
     return within(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
 
 
-def intervals(true, predicted, speakers: np.ndarray, labels: list[str]) -> dict[str, list[float] | None]:
+def intervals(
+    true, predicted, speakers: np.ndarray, labels: list[str], repeats: int = 1
+) -> dict[str, list[float] | None]:
     """95 % intervals by the variation between speakers; None where a speaker is unknown or there is only one."""
     if (speakers == "").any() or len(set(speakers)) < 2:
         return dict.fromkeys(WITH_INTERVAL)
-    confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels)
+    confusions = uncertainty.speaker_confusions(true, predicted, speakers, labels) / repeats
     found = {name: uncertainty.speaker_interval(metrics.STATISTICS[name], confusions) for name in WITH_INTERVAL}
     return {name: None if np.isnan(low) else [float(low), float(high)] for name, (low, high) in found.items()}
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-CHUNK = 64  # frames the front-end makes at a time: its widest activation then stays in the cache
+CHUNK = 128  # frames the front-end makes at a time: its widest activation then stays in the cache
 TOGETHER = 512  # frames of equally long clips that go through attention at once
 
 
@@ -196,6 +196,8 @@ class _Attention:
         self.constant = getattr(attention, "gru_rel_pos_const", None)  # (1, heads, 1, 1)
         parts = [attention.q_proj, attention.k_proj, attention.v_proj]
         weights, biases = [p.weight for p in parts], [p.bias for p in parts]
+        # the queries' scale, a power of two for heads of 64
+        weights[0], biases[0] = (x * self.head_dim**-0.5 for x in (weights[0], biases[0]))
         if self.constant is not None:
             # The gate sums two groups of four outputs of a linear layer over each head's slice of the input: two
             # rows a head of one block-diagonal layer over the whole input.
@@ -212,24 +214,26 @@ class _Attention:
             n, frames, _ = clips.shape
             qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
+            gate = None
             if bias is not None:
                 gate = clips[:, :, 3 * x.shape[1] :].view(n, frames, 2, self.heads).permute(2, 0, 3, 1)
                 a, b = torch.sigmoid(gate.float()[..., None])
-                mask = (a * (b * self.constant - 1.0) + 2.0) * bias[:, :frames, :frames]
-            else:
-                mask = None
-            mixed.append(_attend(q, k, v, mask).transpose(1, 2).reshape(n * frames, -1))
+                gate = a * (b * self.constant - 1.0) + 2.0  # (n, heads, T, 1)
+            short = None if bias is None else bias[:, :frames, :frames]
+            mixed.append(_attend(q, k, v, gate, short).transpose(1, 2).reshape(n * frames, -1))
         return self.out(torch.cat(mixed), residual)
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Scaled dot-product attention with an additive float32 mask."""
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, gate: torch.Tensor | None, bias: torch.Tensor | None):
+    """softmax(q k^T + gate * bias) v, for queries that are scaled already; gate and bias in float32."""
     if q.device.type != "cpu" or q.dtype == torch.float32:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask.to(q.dtype))
+        mask = None if bias is None else (gate * bias).to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     # torch's fused kernel takes twice as long as this in bf16 on a CPU for clips of a few seconds
-    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3))
-    scores = scores.float() if mask is None else mask.add_(scores)
-    return torch.matmul(scores.softmax(dim=-1).to(q.dtype), v)
+    scores = torch.matmul(q, k.transpose(2, 3)).float()
+    if bias is not None:
+        scores.addcmul_(gate, bias)
+    return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
 
 
 class _Linear:

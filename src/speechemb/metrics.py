@@ -263,8 +263,18 @@ def per_class(
         >>> per_class(["a", "b"], ["a", "a"], ["a", "b"])["a"]
         {'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666, 'support': 1}
     """
-    matrix = confusion(true, predicted, labels)
-    columns = zip(labels, precision_of(matrix), recall_of(matrix), f1_of(matrix), matrix.sum(1), strict=True)
+    return per_class_of(confusion(true, predicted, labels), labels)
+
+
+def per_class_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """The same from a confusion matrix `(K, K)`, which may be a mean of several with the same clips.
+
+    Examples:
+        >>> per_class_of([[1, 0], [1, 0]], ["a", "b"])["b"]["support"]
+        1
+    """
+    support = np.asarray(matrix).sum(1).round().astype(int)
+    columns = zip(labels, precision_of(matrix), recall_of(matrix), f1_of(matrix), support, strict=True)
     return {
         str(label): {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for label, p, r, f, n in columns

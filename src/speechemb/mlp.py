@@ -14,24 +14,30 @@ MAX_EPOCHS = 100
 PATIENCE = 12
 
 
-def network(dim: int, n_classes: int) -> nn.Sequential:
+def network(dim: int, n_classes: int, width: int = HIDDEN, dropout: float = DROPOUT) -> nn.Sequential:
     """Two hidden layers; the input is standardised by a batch norm without parameters of its own."""
-    block = [nn.Linear(dim, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT)]
-    second = [nn.Linear(HIDDEN, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT)]
-    return nn.Sequential(*block, *second, nn.Linear(HIDDEN, n_classes))
+    block = [nn.Linear(dim, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+    second = [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*block, *second, nn.Linear(width, n_classes))
 
 
 class Mlp:
     """Early stopping looks at UAR on an inner split that shares no group with the rest; the best epoch is kept."""
 
-    def __init__(self, n_classes: int, seed: int) -> None:
-        self.n_classes, self.seed = n_classes, seed
+    def __init__(
+        self, n_classes: int, seed: int, width: int = HIDDEN, dropout: float = DROPOUT, rate: float = 1e-3,
+        standardise: bool = True,
+    ) -> None:  # fmt: skip
+        self.n_classes, self.seed, self.rate, self.standardise = n_classes, seed, rate, standardise
+        self.shape = {"width": width, "dropout": dropout}
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "Mlp":
         from skorch.helper import predefined_split
 
         train, valid = inner_split(y, group, self.seed)
         self.mean, self.scale = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
+        if not self.standardise:  # the features are standardised already, see `--leak`
+            self.mean, self.scale = np.zeros_like(self.mean), np.ones_like(self.scale)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self._net(x.shape[1], y[train], predefined_split(self._data(x[valid], y[valid])))
@@ -57,9 +63,9 @@ class Mlp:
         uar = EpochScoring("balanced_accuracy", lower_is_better=False, name="valid_uar")
         stop = EarlyStopping("valid_uar", patience=PATIENCE, lower_is_better=False, load_best=True, sink=_silent)
         return NeuralNetClassifier(
-            network(dim, self.n_classes),
+            network(dim, self.n_classes, **self.shape),
             criterion=nn.CrossEntropyLoss(weight=weights, label_smoothing=0.05),
-            optimizer=torch.optim.AdamW, lr=1e-3, optimizer__weight_decay=1e-2,
+            optimizer=torch.optim.AdamW, lr=self.rate, optimizer__weight_decay=1e-2,
             batch_size=64, iterator_train__shuffle=True, iterator_train__drop_last=len(y) % 64 == 1,
             max_epochs=MAX_EPOCHS, train_split=valid_split, classes=np.arange(self.n_classes),
             callbacks=[uar, stop], verbose=0, device="cpu",
@@ -81,7 +87,7 @@ class Mlp:
 
         tensors = load_file(folder / "mlp.safetensors")
         self.mean, self.scale = tensors.pop("input.mean"), tensors.pop("input.scale")
-        self.module = network(len(self.mean), self.n_classes).eval()
+        self.module = network(len(self.mean), self.n_classes, **self.shape).eval()
         self.module.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
         return self
 

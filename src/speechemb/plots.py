@@ -24,10 +24,12 @@ def colour_of(labels: list[str]) -> dict[str, str]:
 
 
 def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
-    """Counts (K, K) as numbers on the share of each true class as colour."""
+    """Counts (K, K), rounded where they are means of repeats, as numbers on the share of each true class as colour."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    text = np.array([[f"{s:.0%}\n{n}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)])
+    text = np.array(
+        [[f"{s:.0%}\n{n:.0f}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)]
+    )
     size = 2.2 + 0.75 * len(labels)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
@@ -95,6 +97,20 @@ def fairness(result: dict, title: str) -> Figure | None:
     return figure
 
 
+def layer_weights(weights, title: str) -> Figure:
+    """Learned weights of each layer (columns fold, layer, weight): a thin line a fold, the mean over folds thick."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    table = weights[weights["fold"] != "final"].pivot(index="layer", columns="fold", values="weight")
+    axes.plot(table.index, table.to_numpy(), color="#9ecae1", linewidth=1)
+    axes.plot(table.index, table.mean(axis=1), color="#08306b", marker="o", markersize=4, label="mean over folds")
+    axes.axhline(1 / len(table), color="black", linestyle=":", linewidth=1, label="equal weights")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="weight", xticks=table.index, ylim=(0, None))
+    axes.legend(fontsize=8)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
 def ranking(groups: list) -> Figure:
     """UAR of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told apart."""
     heights = [0.35 * len(group.runs) + 0.8 for group in groups]
@@ -113,6 +129,19 @@ def ranking(groups: list) -> Figure:
         axes.set_yticks(range(len(runs)), list(place), fontsize=7)
         axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR; runs joined by a bar are not told apart")
         axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
+    return figure
+
+
+def layer_curve(curve, title: str) -> Figure:
+    """UAR of each layer with its 95 % interval (columns layer, uar, uar_low, uar_high, chance_uar)."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color="#c6dbef", label="95 % over speakers")
+    axes.plot(curve["layer"], curve["uar"], color="#08306b", marker="o", markersize=4)
+    axes.axhline(curve["chance_uar"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
+    axes.legend(fontsize=8)
+    axes.set_title(title, fontsize=8)
     return figure
 
 

@@ -1,78 +1,110 @@
-"""One run of step 3: its name in file names, and what its files record about it."""
+"""One run of step 3: its name in file names, what its files record about it, and writing them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from speechemb import embeddings, metrics, provenance
+from speechemb import artifacts, embeddings, metrics, provenance, trained
 from speechemb.artifacts import SCHEMA
-from speechemb.splits import Fold
-from speechemb.training import PROTOCOL_NOTES, Task, speaker_genders, speakers_on_both_sides
+from speechemb.protocols import Plan, Protocol, speakers_on_both_sides
+from speechemb.training import Fitted, Outcome, Recipe, Task, predictions, speaker_genders
 
 
 @dataclass
 class Run:
-    """Data, classifier and protocol of one run."""
+    """Clips and folds, what is fitted on them, and the files they came from."""
 
-    data: embeddings.Embeddings
+    plan: Plan
     task: Task
-    classifier: str
-    protocol: str
-    layer: str
-    n_folds: int
-    seed: int
+    recipe: Recipe
+    protocol: Protocol
     npz: list[Path]
 
     @property
     def corpora(self) -> list[str]:
         """The corpora the clips come from, sorted."""
-        return np.unique(self.data.corpora).tolist()
+        return np.unique(self.plan.data.corpora).tolist()
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of one repeat."""
+        return len(self.plan.folds) // self.protocol.repeats
 
     @property
     def tag(self) -> str:
-        """`<encoder>[-<pooling>]-<corpora>-<K>emo-<layer>-<classifier>-<protocol><folds>[-seed<N>]`."""
-        layer = f"layer{self.layer}" if self.layer.isdecimal() else self.layer
-        protocol = "cross" if self.protocol == "cross-corpus" else f"{self.protocol}{self.n_folds}"
-        parts = [self.data.tag, "+".join(self.corpora), f"{len(self.task.labels)}emo", layer, self.classifier, protocol]
-        return "-".join(parts) + (f"-seed{self.seed}" if self.seed else "")
+        """`<encoder>[-<pooling>]-<corpora>-<K>emo-<layer>-<classifier>[-tune<N>]-<protocol>[-seed<N>]`."""
+        recipe = self.recipe
+        layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
+        name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
+        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.labels)}emo", layer, name]
+        return "-".join([*parts, self.protocol.tag(self.n_folds)]) + (f"-seed{recipe.seed}" if recipe.seed else "")
 
-    def stamp(self, folds: list[Fold], left_out: int) -> dict[str, Any]:
+    def stamp(self) -> dict[str, Any]:
         """The provenance of the run's files, with the settings that step 4's tables show."""
         inputs = embeddings.sources(self.npz)
         settings = {
             "embeddings": [item["fingerprint"] for item in inputs],
-            "classifier": self.classifier,
-            "layer": self.layer,
-            "protocol": self.protocol,
+            "classifier": self.recipe.classifier,
+            "layer": self.recipe.layer,
+            "tune": self.recipe.trials,
+            "protocol": self.protocol.cv,
             "n_folds": self.n_folds,
-            "seed": self.seed,
+            "repeats": self.protocol.repeats,
+            "leak": self.protocol.leak,
+            "seed": self.recipe.seed,
         }
-        meta = self.data.meta
         return {
             **provenance.stamp("predictions", SCHEMA, **settings),
             "inputs": inputs,
             "tag": self.tag,
-            "encoder": meta["encoder"],
-            "encoder_source": meta["encoder_source"],
-            "pooling": meta["pooling"],
-            "precision": meta["precision"],
-            "layers": meta["layers"],
-            "features": self.task.x.shape[1],
+            **{
+                key: self.plan.data.meta[key] for key in ("encoder", "encoder_source", "pooling", "precision", "layers")
+            },
+            "features": self.task.x.shape[-1],
             "labels": self.task.labels,
             "corpora": self.corpora,
-            "protocol_note": PROTOCOL_NOTES[self.protocol],
+            "protocol_note": self.protocol.note,
             "groups": len(np.unique(self.task.group)),
-            "speakers_on_both_sides": speakers_on_both_sides(self.data, folds),
-            "left_out": left_out,
-            "genders": speaker_genders(self.data),
+            "speakers_on_both_sides": speakers_on_both_sides(self.plan.data, self.plan.folds),
+            "left_out": self.plan.left_out,
+            "genders": speaker_genders(self.plan.data),
         }
 
-    def model_stamp(self, stamp: dict[str, Any], log: list[dict[str, Any]]) -> dict[str, Any]:
-        """`model.json`: the run's stamp, and what cross-validation says of a model with these settings."""
+    @property
+    def makes_model(self) -> bool:
+        """Whether there is one model for all clips: not across corpora, and not from a mistake made on purpose."""
+        return self.protocol.cv != "cross-corpus" and not self.protocol.leak
+
+    def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path) -> Path:
+        """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
+        path = results / f"predictions_{self.tag}.csv"
+        frame = predictions(self.plan.data, self.task, outcome.results)
+        artifacts.write_predictions(path, frame, self.task.labels, stamp)
+        artifacts.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
+        if outcome.trials:
+            rows = pd.DataFrame(outcome.trials).round(6)
+            artifacts.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"})
+        if outcome.weights:
+            self.write_weights(pd.DataFrame(outcome.weights).round(6), stamp, results)
+        return path
+
+    def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path) -> None:
+        """Learned layer weights of each fold, as a table and as a picture."""
+        from speechemb import plots
+
+        path = results / f"layer_weights_{self.tag}.csv"
+        artifacts.write_csv(path, weights, {**stamp, "kind": "layer weights"})
+        title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.protocol.note}"
+        artifacts.write_figure(path.with_suffix(".png"), plots.layer_weights(weights, title))
+
+    def write_model(self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]]) -> None:
+        """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says."""
         figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": [row["uar"] for row in log]}
-        return {**stamp, "kind": "model", "cross_validation": figures, "clips": len(self.task.y)}
+        found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
+        trained.save(folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found})
 
 
 def headline(log: list[dict[str, Any]], labels: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 `model.json` holds the provenance block and: `labels` (class order of the probabilities), `classifier`, `encoder`
 (tag, name, revision, dimensions), `layers` and `layer` (what was computed, what is used), `pooling`, `precision`,
-`files` (SHA-256 of every other file), and the cross-validated figures of the same settings under `cross_validation`.
+`settings` (of the classifier, where they were tuned, else empty), `files` (SHA-256 of every other file), and the
+cross-validated figures of the same procedure under `cross_validation`.
 """
 
 import os
@@ -45,5 +46,5 @@ def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
         path = folder / Path(name).name
         if not path.is_file() or provenance.sha256_file(path) != digest:
             raise ArtifactError(f"{shown(path)} is missing or was changed after it was written: {remedy}")
-    classifier = CLASSIFIERS[meta["classifier"]](len(meta["labels"]), meta["seed"])
+    classifier = CLASSIFIERS[meta["classifier"]](len(meta["labels"]), meta["seed"], **meta["settings"])
     return classifier.load(folder), meta

@@ -1,59 +1,127 @@
 """Out-of-fold predictions, fold by fold, and the final model on everything."""
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speechemb import emotions, metrics
+from speechemb import emotions, metrics, selection, tuning
 from speechemb.classifiers import CLASSIFIERS, Classifier
-from speechemb.embeddings import Embeddings
+from speechemb.embeddings import Embeddings, chosen
 from speechemb.errors import InputError
 from speechemb.splits import Fold, within
-
-PROTOCOL_NOTES = {
-    "speaker": "speaker-disjoint folds",
-    "session": "session-disjoint folds",
-    "sentence": "sentence-disjoint folds, speakers on both sides",
-    "random": "RANDOM folds, speakers on both sides: optimistic",
-    "cross-corpus": "trained on one corpus, tested on another",
-}
 
 
 @dataclass
 class Task:
-    """What a classifier is trained and tested on: `x` (n, d) float32, `y` (n,) class numbers, `group` (n,)."""
+    """What a classifier is trained and tested on: `x` (n, d) float32, `y` (n,) class numbers, `group` (n,).
+
+    Where the layer is chosen in each fold (`auto`) or learned (`weighted`), `x` is (n, n_layers, dim) of `layers`.
+    """
 
     x: np.ndarray
     y: np.ndarray
     group: np.ndarray
     labels: list[str]
+    layers: list[int] = field(default_factory=list)
+
+    def of(self, layer: str) -> "Task":
+        """The same with the features of one layer or mix."""
+        return replace(self, x=chosen(self.x, self.layers, layer))
 
 
-def task_of(data: Embeddings, layer: str, group: np.ndarray) -> Task:
-    """The features of the chosen layer with the labels as numbers in the project's order of emotions."""
+@dataclass(frozen=True)
+class Recipe:
+    """What is done with a training part: choose a layer (`auto`), tune (`trials` > 0), fit the classifier."""
+
+    classifier: str
+    seed: int = 0
+    layer: str = "mean"
+    trials: int = 0
+    leak: str = ""  # see protocols.LEAKS
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Settings of the classifier that are not tuned."""
+        return {"standardise": False} if self.leak == "scaler" else {}
+
+
+@dataclass
+class Fitted:
+    """A classifier, what it was decided to be, and the trials that decided it."""
+
+    classifier: Classifier
+    layer: str
+    settings: dict[str, Any]
+    choices: dict[str, Any]
+    trials: list[dict[str, Any]]
+    reads: Callable[[Task], Task]  # from the task's features to those it was fitted on
+
+    def predict_proba(self, task: Task, clips: np.ndarray) -> np.ndarray:
+        """(n_clips, K) of the clips with these indices."""
+        return self.classifier.predict_proba(self.reads(task).x[clips])
+
+
+@dataclass
+class Outcome:
+    """Of a cross-validation: probabilities (n_test, K) of each fold, and rows for the log and the other tables."""
+
+    results: list[tuple[Fold, np.ndarray]] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    weights: list[dict[str, Any]] = field(default_factory=list)
+
+
+def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
+    """The features of the recipe's layer with the labels as numbers in the project's order of emotions."""
     labels = emotions.ordered(data.labels)
     if len(labels) < 2:
         raise InputError(f"all clips are {labels[0]}: a classifier needs at least two classes (--emotions in step 1)")
-    return Task(data.features(layer), metrics.indices(data.labels, labels, "true"), group, labels)
+    x = data.embeddings if recipe.layer == "auto" else data.features(recipe.layer)
+    if recipe.leak == "scaler":
+        if recipe.classifier not in ("svm", "mlp"):
+            raise InputError(
+                f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier svm mlp"
+            )
+        x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the mistake: test clips are in the mean and the deviation
+    return Task(x, metrics.indices(data.labels, labels, "true"), group, labels, data.layers.tolist())
 
 
-def fitted(name: str, task: Task, clips: np.ndarray, seed: int, keep: bool = False) -> Classifier:
-    """The classifier `name` fitted on the clips with these indices; `keep`: in a form that can be saved."""
-    classifier = CLASSIFIERS[name](len(task.labels), seed)
-    return classifier.fit(task.x[clips], task.y[clips], task.group[clips], keep)
+def fitted(recipe: Recipe, task: Task, clips: np.ndarray, keep: bool = False) -> Fitted:
+    """The recipe done with the clips with these indices; `keep`: in a form that can be saved."""
+    y, group, layer, choices = task.y[clips], task.group[clips], recipe.layer, {}
+
+    def make(**settings) -> Classifier:
+        return CLASSIFIERS[recipe.classifier](len(task.labels), recipe.seed, **recipe.fixed, **settings)
+
+    def reads(task: Task) -> Task:
+        return task.of(layer) if recipe.layer == "auto" else task
+
+    if recipe.layer == "auto":
+        layer, uar = selection.best_layer(make, task.x[clips], task.layers, y, group, recipe.seed)
+        choices |= {"layer": layer, "layer_inner_uar": uar}
+    x, settings, trials = reads(task).x[clips], {}, []
+    if recipe.trials:
+        settings, trials = tuning.best_settings(recipe.classifier, make, x, y, group, recipe.seed, recipe.trials)
+        choices |= {"settings": json.dumps(settings, sort_keys=True)}
+    classifier = make(**settings).fit(x, y, group, keep)
+    return Fitted(classifier, layer, settings, choices, trials, reads)
 
 
-def out_of_fold(
-    name: str, task: Task, folds: list[Fold], seed: int, note: Callable[[dict[str, Any]], None]
-) -> Iterator[tuple[Fold, np.ndarray]]:
-    """Each fold with the probabilities (n_test, K) of its test clips; `note` is told every fold's figures."""
-    labels = np.array(task.labels)
+def out_of_fold(recipe: Recipe, task: Task, folds: list[Fold]) -> Iterator[tuple[Fold, Fitted, np.ndarray]]:
+    """Each fold with what was fitted on its training part and the probabilities (n_test, K) of its test clips."""
     for fold in folds:
-        classifier = fitted(name, task, fold.train, seed)
-        probabilities = classifier.predict_proba(task.x[fold.test])
+        model = fitted(recipe, task, fold.train)
+        yield fold, model, model.predict_proba(task, fold.test)
+
+
+def cross_validated(recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None]) -> Outcome:
+    """All folds; `note` is told every fold's figures."""
+    outcome, labels = Outcome(), np.array(task.labels)
+    for fold, model, probabilities in out_of_fold(recipe, task, folds):
         figures = metrics.summary(labels[task.y[fold.test]], labels[probabilities.argmax(axis=1)], task.labels)
         counts = {
             "train_clips": len(fold.train),
@@ -61,8 +129,21 @@ def out_of_fold(
             "train_groups": len(np.unique(task.group[fold.train])),
             "test_groups": len(np.unique(task.group[fold.test])),
         }
-        note({"fold": fold.name, **counts, **figures, "epochs": getattr(classifier, "epochs", "")})
-        yield fold, probabilities
+        epochs = {"epochs": getattr(model.classifier, "epochs", "")}
+        outcome.log.append({"fold": fold.name, **counts, **figures, **epochs, **model.choices})
+        outcome.results.append((fold, probabilities))
+        add_tables(outcome, fold.name, model, task)
+        note(outcome.log[-1])
+    return outcome
+
+
+def add_tables(outcome: Outcome, name: str, model: Fitted, task: Task) -> None:
+    """The rows of a fold (or of the final model) for the tables of trials and of learned layer weights."""
+    outcome.trials += [{"fold": name, **row} for row in model.trials]
+    weights = getattr(model.classifier, "layer_weights", [])
+    outcome.weights += [
+        {"fold": name, "layer": layer, "weight": float(w)} for layer, w in zip(task.layers, weights, strict=False)
+    ]
 
 
 def predictions(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
@@ -81,41 +162,6 @@ def predictions(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarr
         scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.labels)}
         frames.append(pd.DataFrame({**columns, **scores}))
     return pd.concat(frames, ignore_index=True)
-
-
-def cross_corpus_folds(data: Embeddings) -> tuple[Embeddings, list[Fold], int]:
-    """Train on each corpus, test on every other: folds named by the training corpus, over the classes all share.
-
-    Returns the clips of the shared classes, the folds, and how many clips of other classes were left out. Clips with
-    audio that the training corpus holds too are not tested on.
-
-    Raises:
-        InputError: fewer than two corpora, or fewer than two classes in common.
-    """
-    names = np.unique(data.corpora).tolist()
-    if len(names) < 2:
-        raise InputError(f"--cross-corpus needs two corpora, but --npz-path holds {names[0]} only: give more files")
-    shared = set.intersection(*(set(data.labels[data.corpora == name]) for name in names))
-    if len(shared) < 2:
-        raise InputError(f"--cross-corpus: {', '.join(names)} have {sorted(shared) or 'no class'} in common, not two")
-    kept = data.take(np.isin(data.labels, sorted(shared)))
-    folds = []
-    for name in names:
-        inside = kept.corpora == name
-        elsewhere = ~inside & ~np.isin(kept.audio_sha256, kept.audio_sha256[inside])
-        folds.append(Fold(name, np.flatnonzero(inside), np.flatnonzero(elsewhere)))
-    return kept, folds, len(data.labels) - len(kept.labels)
-
-
-def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:
-    """How many speakers are in the training and the test part of some fold; None where a speaker is unknown."""
-    speakers = within(data.corpora, data.speakers)
-    if (speakers == "").any():
-        return None
-    both: set[str] = set()
-    for fold in folds:
-        both |= set(speakers[fold.train]) & set(speakers[fold.test])
-    return len(both)
 
 
 def speaker_genders(data: Embeddings) -> dict[str, str]:
