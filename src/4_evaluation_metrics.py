@@ -4,6 +4,7 @@ Reads   results/predictions_*.csv (no model is loaded), data/published_figures.c
 Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png,
         per_class_<run>.png, reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
         results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
+        results/audit.csv and .png: what looser folds and known mistakes pretend, beside the speaker-disjoint run
         results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures
         layer_curve_<run without layer>.csv and .png where three or more single layers were run (step 3's --layer each)
 
@@ -29,7 +30,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import artifacts, embeddings, evaluation, published, report, selection, significance
+    from speechemb import artifacts, audit, embeddings, evaluation, published, report, selection, significance
     from speechemb.errors import InputError
 
     folder = paths.output(args.results_dir)
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     stamp = evaluation.stamp_of_all(results)
     artifacts.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
     artifacts.write_json(folder / "metrics.json", {**stamp, "runs": [evaluation.short(result) for result in results]})
+    write_audit(folder, audit.table(results), stamp)
     tags, frames = [result["tag"] for result in results], [frame for frame, _ in runs]
     groups = significance.ranked(table, dict(zip(tags, frames, strict=True)))
     write_ranking(folder, groups, stamp)
@@ -94,6 +96,17 @@ def write_ranking(folder: Path, groups: list, stamp: dict) -> None:
     (folder / "ranking.png").unlink(missing_ok=True)
     if tested := [group for group in groups if group.result]:
         artifacts.write_figure(folder / "ranking.png", plots.ranking(tested))
+
+
+def write_audit(folder: Path, table, stamp: dict) -> None:
+    """The leakage audit as table and picture, where there are runs to compare."""
+    from speechemb import artifacts, plots, report
+
+    if table.empty:
+        return
+    artifacts.write_csv(folder / "audit.csv", table.round(6), {**stamp, "kind": "audit"})
+    artifacts.write_figure(folder / "audit.png", plots.audit(table))
+    print(report.audit(table))
 
 
 def write_cross_corpus(folder: Path, result: dict) -> None:

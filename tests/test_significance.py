@@ -30,7 +30,16 @@ def predictions(hit: float, seed: int, speakers: int = 12, clips: int = 24, name
 def stamp(run: str, **other) -> dict:
     """What step 3 records, as far as step 4 needs it."""
     settings = {"tag": run, "encoder": {"tag": run}, "pooling": ["mean"], "layer": "mean", "classifier": "svm"}
-    how = {"protocol": "speaker", "protocol_note": "", "n_folds": 5, "speakers_on_both_sides": 0, "sha256": run}
+    how = {
+        "protocol": "speaker",
+        "protocol_note": "",
+        "n_folds": 5,
+        "repeats": 1,
+        "leak": "",
+        "augmented": 0,
+        "speakers_on_both_sides": 0,
+        "sha256": run,
+    }
     return {**settings, "corpora": ["c"], "seed": 0, "labels": LABELS, "genders": {}, **how, **other}
 
 

@@ -56,7 +56,14 @@ class Embeddings:
     def tag(self) -> str:
         """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`."""
         pooling = "_".join(self.meta["pooling"])
-        return self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
+        tag = self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
+        return tag + (f"-augmented{self.copies}" if self.copies else "")
+
+    @property
+    def copies(self) -> int:
+        """How many augmented copies a clip has, 0 for none."""
+        of = self.augmented_from[self.augmented_from != ""]
+        return int(np.unique(of, return_counts=True)[1].max()) if len(of) else 0
 
     def take(self, clips: np.ndarray) -> "Embeddings":
         """The clips that a boolean or index array chooses."""

@@ -7,6 +7,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed` | what was run |
 | `protocol`, `protocol_note`, `n_folds`, `speakers_on_both_sides` | how; the last is counted (null: unknown) |
 | `repeats`, `leak` | how often the cross-validation was done; the mistake made on purpose, or empty |
+| `augmented` | how many changed copies of each training clip were trained on |
 | `clips`, `speakers`, `labels` | different test clips (of all folds), their known speakers, class order |
 | `overall` | accuracy, uar, macro and weighted f1, ... over all out-of-fold predictions together |
 | `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null: none to be had |
@@ -35,7 +36,7 @@ from speechemb.artifacts import SCHEMA
 from speechemb.splits import within
 
 SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
-HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "speakers_on_both_sides")
+HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "augmented", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 # One row a run in the comparison table; the order of the columns is the order a reader needs them in.
 COLUMNS = (

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from speechemb import emotions
+from speechemb.audit import name as audit_name
 
 # One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
 COLOURS = {
@@ -210,3 +211,22 @@ def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
         return colour_of(emotions.ordered(values))
     names = sorted(set(values))
     return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
+
+
+def audit(table) -> Figure:
+    """UAR of the same classifier under every protocol and mistake, a panel a classifier; rows of `audit.table`."""
+    same = ["corpora", "classes", "encoder", "pooling", "layer", "classifier"]
+    groups = list(table.groupby(same, sort=True))
+    heights = [0.3 * len(rows) + 0.7 for _, rows in groups]
+    figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (key, rows) in zip(panels, groups, strict=True):
+        colours = ["#D55E00" if leak else "#0072B2" if p == "speaker" else "#9ecae1"
+                   for p, leak in zip(rows["protocol"], rows["leak"], strict=True)]  # fmt: skip
+        places = range(len(rows))
+        axes.barh(places, rows["uar"], color=colours)
+        axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)
+        axes.set_yticks(places, [audit_name(row) for _, row in rows.iterrows()], fontsize=8)
+        axes.set(xlim=(0, 1), xlabel="UAR")
+        axes.set_title(", ".join(map(str, key[:2])) + " classes, " + ", ".join(map(str, key[2:])), fontsize=8)
+    return figure

@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from speechemb.audit import name as audit_name
+
 
 def title(result: dict[str, Any]) -> str:
     """Two lines over a picture: what was run, and how, with the headline."""
@@ -115,4 +117,13 @@ def comparison_table(table: pd.DataFrame) -> str:
                 f"  {name:52s} UAR {row['uar']:.3f}{interval}  accuracy {row['accuracy']:.3f}  "
                 f"weighted F1 {row['weighted_f1']:.3f}"
             )
+    return "\n".join(lines)
+
+
+def audit(table: pd.DataFrame) -> str:
+    """The leakage audit for the terminal."""
+    lines = ["What looser folds and known mistakes pretend, in points of UAR over the speaker-disjoint run:"]
+    for _, row in table.iterrows():
+        run = f"{row['encoder']}, {row['corpora']} {row['classes']} classes, layer {row['layer']}, {row['classifier']}"
+        lines.append(f"  {run:60s} {audit_name(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
     return "\n".join(lines)

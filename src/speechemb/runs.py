@@ -63,6 +63,7 @@ class Run:
             **{
                 key: self.plan.data.meta[key] for key in ("encoder", "encoder_source", "pooling", "precision", "layers")
             },
+            "augmented": self.plan.data.copies,
             "features": self.task.x.shape[-1],
             "labels": self.task.labels,
             "corpora": self.corpora,
