@@ -121,7 +121,7 @@ def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
     assert significance.paired_tests([group]).empty and "speaker is unknown" in report.ranking_text([group])
 
 
-def test_letters_are_shared_exactly_by_runs_not_told_apart():
+def test_letters_are_shared_only_by_runs_not_told_apart():
     frames = {f"r{i}": predictions(0.40 + 0.07 * i, i) for i in range(6)}
     (group,) = groups_of(frames)
     letters, apart = group.letters(), {(p["better"], p["worse"]) for p in group.result["pairs"] if p["p_holm"] <= 0.05}

@@ -92,6 +92,7 @@ def fairness(result: dict, title: str) -> Figure | None:
     axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all")
     axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
     axes.set_xticks(places, [name for name, _, _ in rows], rotation=90, fontsize=7)
+    axes.margins(x=0.01)
     axes.set(ylim=(0, 1), ylabel="UAR")
     axes.legend(fontsize=8, loc="upper left", ncols=2)
     axes.set_title(title, fontsize=8)
@@ -113,7 +114,8 @@ def layer_weights(weights, title: str) -> Figure:
 
 
 def ranking(groups: list) -> Figure:
-    """UAR of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told apart."""
+    """UAR and interval of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told
+    apart."""
     heights = [0.35 * len(group.runs) + 0.8 for group in groups]
     figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -122,13 +124,15 @@ def ranking(groups: list) -> Figure:
         place = {run["name"]: number for number, run in enumerate(runs)}
         values = [run["value"] for run in runs]
         axes.plot(values, range(len(runs)), "o", color="#08306b")
-        step = 0.02 * (max(values) - min(values) or 1)
+        for name, number in place.items():
+            axes.hlines(number, *group.intervals[name], color="#08306b", linewidth=1)
+        low, high = axes.get_xlim()
         joined = [names for names in group.result["groups"] if len(names) > 1]
         for number, names in enumerate(joined, start=1):
-            at = max(values) + step * (1 + 2 * number)
+            at = high + 0.015 * number * (high - low)
             axes.plot([at, at], [place[names[0]] - 0.25, place[names[-1]] + 0.25], color="#D55E00", linewidth=3)
         axes.set_yticks(range(len(runs)), list(place), fontsize=7)
-        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR; runs joined by a bar are not told apart")
+        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR, 95 % interval; runs joined by a bar are not told apart")
         axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
     return figure
 

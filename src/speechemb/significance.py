@@ -37,6 +37,7 @@ class Ranked:
     runs: list[str]
     speakers: int
     clips: int
+    intervals: dict[str, tuple[float, float]]  # run -> of its UAR, as in the comparison table; nan where there is none
     result: dict[str, Any] | None
 
     @property
@@ -77,7 +78,8 @@ def ranked(table: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> list[Ranked]
     for row in table.itertuples():
         key = (row.corpora, row.classes, row.protocol, same_clips(frames[row.run]))
         parts.setdefault(key, []).append(row.run)
-    return [_ranked(key, runs, [frames[run] for run in runs]) for key, runs in parts.items() if len(runs) > 1]
+    spans = {row.run: (row.uar_low, row.uar_high) for row in table.itertuples()}
+    return [_ranked(key, runs, frames, spans) for key, runs in parts.items() if len(runs) > 1]
 
 
 def same_clips(frame: pd.DataFrame) -> str:
@@ -87,19 +89,21 @@ def same_clips(frame: pd.DataFrame) -> str:
     return hashlib.sha256(repr((classes, rows)).encode()).hexdigest()
 
 
-def _ranked(key: tuple, runs: list[str], frames: list[pd.DataFrame]) -> Ranked:
-    speakers = speakers_of(frames[0])
-    n_speakers, n_clips = len(set(speakers) - {""}), frames[0]["clip_id"].nunique()
-    result = None
+def _ranked(key: tuple, runs: list[str], frames: dict[str, pd.DataFrame], spans: dict[str, tuple]) -> Ranked:
+    one = frames[runs[0]]
+    speakers, result = speakers_of(one), None
     if (speakers != "").all():
-        labels = [column.removeprefix("p_") for column in frames[0].columns if column.startswith("p_")]
-        confusions = [
-            uncertainty.speaker_confusions(frame["true"].tolist(), frame["predicted"].tolist(), who, labels)
-            for frame in frames
-            for who in [speakers_of(frame).tolist()]
-        ]
+        labels = [column.removeprefix("p_") for column in one.columns if column.startswith("p_")]
+        confusions = [_confusions(frames[run], labels) for run in runs]
         result = uncertainty.ranking(runs, np.array(confusions), metrics.uar_of, ALPHA)
-    return Ranked(*key[:3], runs, n_speakers, n_clips, result)
+    sizes = len(set(speakers) - {""}), one["clip_id"].nunique()
+    return Ranked(*key[:3], runs, *sizes, {run: spans[run] for run in runs}, result)
+
+
+def _confusions(frame: pd.DataFrame, labels: list[str]) -> np.ndarray:
+    """(S, K, K), a matrix a speaker."""
+    true, predicted = frame["true"].tolist(), frame["predicted"].tolist()
+    return uncertainty.speaker_confusions(true, predicted, speakers_of(frame).tolist(), labels)
 
 
 def paired_tests(groups: list[Ranked]) -> pd.DataFrame:
