@@ -205,6 +205,15 @@ def test_auto_takes_bf16_where_it_is_close(tmp_path, caplog):
 
 
 @needs_bf16
+def test_auto_checks_models_with_attention_adapters(tmp_path):
+    """Their adapters are the only modules that run as they are, in two precisions during the check."""
+    folder = make_model(tmp_path / "model", "wav2vec2", "tiny_layer", adapter_attn_dim=8)
+    encoder = encoders.load(str(folder), "cpu", "auto")
+    encoder.embed(noise([0.5]), [3], ["mean"])
+    assert encoder.precision == "bf16"
+
+
+@needs_bf16
 def test_auto_goes_on_in_fp32_where_bf16_is_too_far_off(tmp_path, caplog):
     """Hidden states that differ by less than bf16 resolves, on a large offset that the next layer norm removes."""
     folder = make_model(tmp_path / "model", "hubert")

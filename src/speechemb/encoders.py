@@ -4,29 +4,26 @@ An embedding does not depend on the clips it was batched with (see `forward`). t
 own forward pass is not used, because it pads base models into different results and has no fast attention for WavLM.
 """
 
-import hashlib
 import logging
-import os
 import re
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
-from speechemb.errors import InputError, first
+from speechemb import checkpoints
+from speechemb.checkpoints import SAMPLE_RATE
+from speechemb.errors import InputError
 from speechemb.forward import Network
-from speechemb.paths import existing, shown
+from speechemb.paths import existing
 from speechemb.pooling import Statistics, frame_statistics, merge, pool
-from speechemb.provenance import sha256_file
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000
 WINDOW_S = 30  # recordings longer than this are cut into equal windows: attention costs grow with the square
 FORWARD_S = 120  # audio seconds in one pass of the network at most, whatever the caller's batch
-MODEL_TYPES = ("wavlm", "hubert", "wav2vec2")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CHECKED_CLIPS = 4  # of the first batch, when `auto` has chosen half precision
 MIN_COSINE = 0.999  # of a half-precision hidden state to the fp32 one, or `auto` goes on in fp32
 
 # Short names for --model and for file names. Paths count from the project's root.
@@ -95,7 +92,7 @@ class Encoder:
             if self.identity["do_normalize"]:  # over the whole recording, not window by window
                 wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
             parts = np.array_split(wave, -(-len(wave) // (WINDOW_S * SAMPLE_RATE)))
-            windows += [torch.from_numpy(part) for part in parts]
+            windows += [torch.tensor(part) for part in parts]
             counts.append(len(parts))
         return windows, counts
 
@@ -110,18 +107,24 @@ class Encoder:
         return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
-        """With "auto", compare the first batch with fp32, layer by layer; fall back to fp32 when it is too far off."""
+        """With "auto", compare clips of the first batch with fp32; fall back to fp32 when one is too far off."""
         if self._reference is None:
             return
         reference, self._reference = self._reference, None
+        waves = waves[:CHECKED_CLIPS]
         pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
         for n, (low, full) in enumerate(pairs):
-            low, full = (torch.cat([hidden.flatten() for hidden in runs]).float() for runs in (low, full))
-            cosine = torch.nn.functional.cosine_similarity(low, full, dim=0)
-            if not cosine >= MIN_COSINE:
-                log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, cosine, n)
+            cosines = torch.cat([_cosines(*runs) for runs in zip(low, full, strict=True)])
+            if not bool((cosines >= MIN_COSINE).all()):  # NaN is not
+                worst = cosines.min().item()
+                log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, worst, n)
                 self._network, self.precision = reference, "fp32"
                 return
+
+
+def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
+    """(n,) cosines of the clips' hidden states (n, T, D) to the reference's."""
+    return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
 
 
 def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
@@ -170,8 +173,8 @@ def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
     folder = next((path for path in (existing(model), existing(source)) if path.is_dir()), None)
     if folder is None and source == TAGS["wavlm_nano"]:
         raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
-    network, identity = _from_folder(folder) if folder else _from_hub(source, revision or "main")
-    return Encoder(network, identity, chosen, precision)
+    loaded = checkpoints.from_folder(folder) if folder else checkpoints.from_hub(source, revision or "main")
+    return Encoder(*loaded, chosen, precision)
 
 
 def _device(device: str) -> torch.device:
@@ -181,103 +184,3 @@ def _device(device: str) -> torch.device:
     if not available.get(device.partition(":")[0]):
         raise InputError(f"--device {device} is not available here: use --device auto or cpu")
     return torch.device(device)
-
-
-def _from_folder(folder: Path):
-    """(model, identity); the identity's revision is a hash over what decides the output."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # there is no download to watch
-    given, instead = f"--model {shown(folder)}", "give a folder written by save_pretrained"
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    files = [
-        folder / "config.json",
-        folder / "preprocessor_config.json",
-        *(weights or [folder / "model.safetensors"]),
-    ]
-    if missing := [path.name for path in files if not path.is_file()]:
-        raise InputError(f"{given}: has no {' and no '.join(missing)}; {instead}")
-    try:
-        model, config, extractor = _pretrained(given, str(folder), None)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{given}: {_first_line(error)}; {instead}") from error
-    lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
-    return model, _identity(folder.name, hashlib.sha256(lines.encode()).hexdigest(), config, extractor)
-
-
-def _from_hub(hub_id: str, revision: str):
-    """(model, identity); the identity's revision is the hub's commit."""
-    from speechemb import hub
-
-    given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
-    with hub.readable(given, hub_id, "model", "give a folder written by save_pretrained"):
-        commit = hub.commit(hub_id, "model", revision)
-        model, config, extractor = _pretrained(given, hub_id, commit)
-    return model, _identity(hub_id, commit, config, extractor)
-
-
-def _identity(name: str, revision: str, config, extractor) -> dict:
-    return {
-        "name": name,
-        "revision": revision,
-        "model_type": config.model_type,
-        "n_layers": config.num_hidden_layers,
-        "dim": config.hidden_size,
-        "do_normalize": extractor.do_normalize,
-        "sampling_rate": extractor.sampling_rate,
-    }
-
-
-def _pretrained(given: str, source: str, revision: str | None):
-    """(model in fp32, config, feature extractor) through transformers, which runs no code of the repository.
-
-    Raises InputError for what was found and cannot be used; a source that cannot be had stays transformers' error.
-    """
-    # transformers would ask the hub, in a thread, to convert a repository that only has a .bin
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
-    import transformers
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    transformers.logging.set_verbosity_error()  # what it would warn of is checked here
-    try:
-        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type not in MODEL_TYPES:
-            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(MODEL_TYPES)}")
-        model, info = transformers.AutoModel.from_pretrained(
-            source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(source, revision=revision)
-    except SafetensorError as error:
-        raise InputError(f"{given}: weights are truncated ({_first_line(error)}); get them again") from error
-    except (UnpicklingError, EOFError) as error:
-        raise InputError(f"{given}: pytorch_model.bin holds something other than weights; get it again") from error
-    except RuntimeError as error:  # shapes that differ, a truncated .bin
-        raise InputError(f"{given}: weights do not fit config.json or are truncated; get both files again") from error
-    except (StrictDataclassError, KeyError) as error:
-        raise InputError(f"{given}: config.json is not valid ({_first_line(error)}); get it again") from error
-    _check_weights(given, info)
-    _check_extractor(given, extractor)
-    return model, config, extractor
-
-
-def _check_weights(given: str, info: dict) -> None:
-    """transformers only warns of weights that are missing, and makes random ones."""
-    missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")  # it serves training only
-    too_many = sorted(key for key in info["unexpected_keys"] if "encoder.layers." in key)
-    if missing or too_many:
-        what = (
-            f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not ask for"
-        )
-        raise InputError(f"{given}: weights do not fit config.json: they {what}; get both files again")
-
-
-def _check_extractor(given: str, extractor) -> None:
-    if type(extractor).__name__ != "Wav2Vec2FeatureExtractor" or not isinstance(extractor.do_normalize, bool):
-        raise InputError(f"{given}: preprocessor_config.json is not a Wav2Vec2FeatureExtractor's; get it again")
-    if extractor.sampling_rate != SAMPLE_RATE:
-        raise InputError(f"{given}: expects {extractor.sampling_rate} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":. ")

@@ -1,5 +1,7 @@
-"""A multi-layer perceptron with batch norm, dropout and early stopping, trained by skorch."""
+"""A multi-layer perceptron with batch norm, dropout and early stopping, in a plain PyTorch loop."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,13 @@ from speechemb.splits import inner_split
 
 HIDDEN = 256
 DROPOUT = 0.4
+BATCHES = 64, 256  # fewest and most clips of a batch
 MAX_EPOCHS = 100
 PATIENCE = 12
 
 
 def network(dim: int, n_classes: int, width: int = HIDDEN, dropout: float = DROPOUT) -> nn.Sequential:
-    """Two hidden layers; the input is standardised by a batch norm without parameters of its own."""
+    """Two hidden layers."""
     block = [nn.Linear(dim, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
     second = [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*block, *second, nn.Linear(width, n_classes))
@@ -32,49 +35,49 @@ class Mlp:
         self.shape = {"width": width, "dropout": dropout}
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "Mlp":
-        from skorch.helper import predefined_split
-
         train, valid = inner_split(y, group, self.seed)
         self.mean, self.scale = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
         if not self.standardise:  # the features are standardised already, see `--leak`
             self.mean, self.scale = np.zeros_like(self.mean), np.ones_like(self.scale)
-        with torch.random.fork_rng(devices=[]):
+        with _one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            net = self._net(x.shape[1], y[train], predefined_split(self._data(x[valid], y[valid])))
-            net.fit(self._data(x[train], y[train]), y=None)
-        self.module = net.module_.eval()
-        self.epochs = int(net.history[-1, "epoch"])
+            self.module = network(x.shape[1], self.n_classes, **self.shape)
+            labels = torch.from_numpy(y[train].astype(np.int64))
+            self._train(self._scaled(x[train]), labels, self._scaled(x[valid]), y[valid])
         return self
 
-    def _data(self, x: np.ndarray, y: np.ndarray):
-        from skorch.dataset import Dataset
+    def _train(self, x: torch.Tensor, y: torch.Tensor, x_valid: torch.Tensor, y_valid: np.ndarray) -> None:
+        counts = torch.bincount(y, minlength=self.n_classes).clamp(min=1)
+        loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=0.05)
+        optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True)
+        fewest, most = BATCHES
+        size = min(max(len(x) // 16, fewest), most)  # large ones are quicker, but a small corpus needs the steps
+        best, best_epoch = -1.0, 0
+        for self.epochs in range(1, MAX_EPOCHS + 1):
+            self.module.train()
+            for batch in torch.randperm(len(x)).split(size):
+                if len(batch) > 1:  # batch norm needs two clips
+                    optimizer.zero_grad()
+                    loss(self.module(x[batch]), y[batch]).backward()
+                    optimizer.step()
+            self.module.eval()
+            uar = _uar(y_valid, self._probabilities(x_valid).argmax(axis=1))
+            if uar > best:
+                best, best_epoch = uar, self.epochs
+                kept = {name: value.clone() for name, value in self.module.state_dict().items()}
+            elif self.epochs - best_epoch == PATIENCE:
+                break
+        self.module.load_state_dict(kept)
 
-        return Dataset(self._scaled(x), y.astype(np.int64))
+    def _scaled(self, x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(((x - self.mean) / self.scale).astype(np.float32))
 
-    def _scaled(self, x: np.ndarray) -> np.ndarray:
-        return ((x - self.mean) / self.scale).astype(np.float32)
-
-    def _net(self, dim: int, y: np.ndarray, valid_split):
-        from skorch import NeuralNetClassifier
-        from skorch.callbacks import EarlyStopping, EpochScoring
-
-        counts = np.bincount(y, minlength=self.n_classes)
-        weights = torch.tensor(len(y) / (self.n_classes * np.maximum(counts, 1)), dtype=torch.float32)
-        uar = EpochScoring("balanced_accuracy", lower_is_better=False, name="valid_uar")
-        stop = EarlyStopping("valid_uar", patience=PATIENCE, lower_is_better=False, load_best=True, sink=_silent)
-        return NeuralNetClassifier(
-            network(dim, self.n_classes, **self.shape),
-            criterion=nn.CrossEntropyLoss(weight=weights, label_smoothing=0.05),
-            optimizer=torch.optim.AdamW, lr=self.rate, optimizer__weight_decay=1e-2,
-            batch_size=64, iterator_train__shuffle=True, iterator_train__drop_last=len(y) % 64 == 1,
-            max_epochs=MAX_EPOCHS, train_split=valid_split, classes=np.arange(self.n_classes),
-            callbacks=[uar, stop], verbose=0, device="cpu",
-        )  # fmt: skip
+    def _probabilities(self, x: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            return self.module(x).double().softmax(dim=1).numpy()
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            scores = self.module(torch.from_numpy(self._scaled(x)))
-        return scores.double().softmax(dim=1).numpy()
+        return self._probabilities(self._scaled(x))
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -92,5 +95,20 @@ class Mlp:
         return self
 
 
-def _silent(*_) -> None:
-    """EarlyStopping prints to a sink; `verbose=0` does not reach it."""
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread: the steps are so small that a second one costs more than it gives.
+
+    It also makes a fit the same on machines with different numbers of cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _uar(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the classes that occur in `y` of the share found."""
+    return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))
