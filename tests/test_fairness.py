@@ -62,7 +62,8 @@ def test_speakers_are_listed_worst_first_with_their_clips_as_the_unit():
     assert rows[0]["gender"] == "male" and rows[-1]["gender"] == "female"
     assert all(row["interval_95"][0] < row["uar"] < row["interval_95"][1] for row in rows)
     # The same clips three times over (repeated folds) tell no more about a speaker than once.
-    thrice = evaluation.evaluate(pd.concat([frame] * 3), stamp("run"))["by_speaker"]
+    thrice = evaluation.evaluate(pd.concat([frame] * 3), stamp("run", repeats=3))["by_speaker"]
+    assert [row["clips"] for row in thrice] == [row["clips"] for row in rows] == [40] * 16
     assert [row["interval_95"] for row in thrice] == [pytest.approx(row["interval_95"], abs=0.02) for row in rows]
 
 

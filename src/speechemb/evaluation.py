@@ -66,7 +66,7 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
         "majority": metrics.majority(true, labels),
         "calibration_error": metrics.expected_calibration_error(true, probabilities, labels),
         "reliability": metrics.reliability(true, probabilities, labels),
-        **fairness.fairness(true, predicted, frame["clip_id"], speakers, stamp["genders"], labels),
+        **fairness.fairness(true, predicted, frame["clip_id"], speakers, stamp["genders"], labels, repeats),
         "human": human.listeners(labels) if stamp["corpora"] == ["cremad"] else None,
         **by_fold(frame, labels),
     }

@@ -15,7 +15,9 @@ from speechemb import metrics, uncertainty
 SHUFFLES = 10_000
 
 
-def fairness(true, predicted, clip_ids, speakers: NDArray, genders: dict[str, str], labels: list[str]) -> dict:
+def fairness(
+    true, predicted, clip_ids, speakers: NDArray, genders: dict[str, str], labels: list[str], repeats: int = 1
+) -> dict[str, Any]:
     """The keys `by_gender`, `gender_gap` and `by_speaker` of an evaluation.
 
     Args:
@@ -25,37 +27,41 @@ def fairness(true, predicted, clip_ids, speakers: NDArray, genders: dict[str, st
         speakers: `<corpus>/<speaker>` `(N,)`, empty = unknown: such clips are left out here
         genders: speaker -> gender, of the speakers whose gender is known
         labels: the K classes
+        repeats: how often every clip was predicted; each counts once
 
     Returns:
         `by_gender`: gender -> clips, speakers, uar, accuracy, interval_95 (of UAR; null for fewer than two speakers);
         `gender_gap`: better, worse, difference, p; null unless two or more genders have speakers;
         `by_speaker`: speaker, gender, clips, uar, interval_95, the worst first
     """
-    known = np.flatnonzero(speakers != "")
-    if not len(known):
+    known = speakers != ""
+    if not known.any():
         return {"by_gender": {}, "gender_gap": None, "by_speaker": []}
-    true, predicted, clip_ids = (np.asarray(values)[known] for values in (true, predicted, clip_ids))
-    speakers = speakers[known]
-    names = np.unique(speakers)
-    confusions = uncertainty.speaker_confusions(true.tolist(), predicted.tolist(), speakers.tolist(), labels)
+    true, predicted, clip_ids = (np.asarray(values)[known].tolist() for values in (true, predicted, clip_ids))
+    names, who = np.unique(speakers[known], return_inverse=True)
+    confusions = uncertainty.speaker_confusions(true, predicted, speakers[known].tolist(), labels) / repeats
     of = np.array([genders.get(name, "") for name in names])
     by_gender = {gender: _group(confusions[of == gender]) for gender in sorted(set(of) - {""})}
-    by_speaker = []
-    for name, gender, confusion in zip(names, of, confusions, strict=True):
-        own = speakers == name
-        clips = uncertainty.speaker_confusions(
-            true[own].tolist(), predicted[own].tolist(), clip_ids[own].tolist(), labels
-        )
-        figures = {"clips": int(own.sum()), "uar": float(metrics.uar_of(confusion)), "interval_95": interval(clips)}
-        by_speaker.append({"speaker": str(name), "gender": str(gender), **figures})
+    of_clips = [_clips(true, predicted, clip_ids, np.flatnonzero(who == i), labels) for i in range(len(names))]
+    by_speaker = [
+        {"speaker": str(name), "gender": str(gender), "clips": round(confusion.sum())}
+        | {"uar": float(metrics.uar_of(confusion)), "interval_95": interval(clips / repeats)}
+        for name, gender, confusion, clips in zip(names, of, confusions, of_clips, strict=True)
+    ]
     by_speaker.sort(key=lambda row: (row["uar"], row["speaker"]))
     return {"by_gender": by_gender, "gender_gap": gap(by_gender, confusions, of), "by_speaker": by_speaker}
+
+
+def _clips(true: list, predicted: list, clip_ids: list, own: NDArray, labels: list[str]) -> NDArray:
+    """(n, K, K): the confusion matrix of each of the clips with these indices; repeats of a clip share one."""
+    columns = ([values[i] for i in own] for values in (true, predicted, clip_ids))
+    return uncertainty.speaker_confusions(*columns, labels)
 
 
 def _group(confusions: NDArray) -> dict[str, Any]:
     total = confusions.sum(0)
     return {
-        "clips": int(total.sum()),
+        "clips": round(total.sum()),
         "speakers": len(confusions),
         "uar": float(metrics.uar_of(total)),
         "accuracy": float(metrics.accuracy_of(total)),

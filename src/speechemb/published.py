@@ -72,7 +72,6 @@ def difference(result: dict[str, Any], figure: dict[str, Any]) -> str:
     """Why a published figure may not be compared with this evaluation; empty where it may."""
     ours, theirs = result["protocol"], figure["cv"]
     complete = CLIPS.get((result["corpora"][0], len(result["labels"])))
-    tested = result["clips"] / result["repeats"]
     if result["leak"]:
         return "our run makes a mistake on purpose"
     if not theirs:
@@ -85,8 +84,8 @@ def difference(result: dict[str, Any], figure: dict[str, Any]) -> str:
         return "their speakers are held out, ours are on both sides or unknown"
     if int(figure["folds"]) != result["n_folds"]:
         return f"{figure['folds']} folds, ours {result['n_folds']} (--n-folds {figure['folds']})"
-    if complete is None or abs(tested - complete) > _MISSING * complete:
-        return f"ours has {tested:.0f} clips, the corpus {complete or 'an unknown number'}"
+    if complete is None or abs(result["clips"] - complete) > _MISSING * complete:
+        return f"ours has {result['clips']} clips, the corpus {complete or 'an unknown number'}"
     return ""
 
 
