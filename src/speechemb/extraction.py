@@ -162,7 +162,6 @@ def columns_of(clips: pd.DataFrame, left_out: pd.DataFrame, layers: list[int]) -
         "augmented_from": "augmented_from",
     }
     columns = {key: clips[name].to_numpy(dtype=np.str_) for key, name in names.items()}
-    columns.setdefault("augmented_from", np.full(len(clips), "", dtype="<U1"))
     excluded = left_out[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)
     return {**columns, "layers": np.array(layers, dtype=np.int64), "excluded": excluded}
 
