@@ -138,12 +138,12 @@ def _temperature(scores: np.ndarray, y: np.ndarray) -> float:
 class XGBoost:
     """Gradient-boosted trees (histogram method), balanced by sample weights; settings chosen by measurement.
 
-    Few bins and a third of the columns for each tree: on embeddings, much faster than the defaults and no less
-    accurate (`benchmarks/training.py`).
+    Shallow trees of few bins, a tenth of the columns each. On 2,688 features of RAVDESS (8 classes, speaker folds) these
+    settings took 36 s and reached UAR 0.538, where depth 4, 64 bins and 0.3 of the columns took 120 s for 0.545.
     """
 
     def __init__(
-        self, n_classes: int, seed: int, depth: int = 4, rate: float = 0.1, rounds: int = 200, columns: float = 0.3
+        self, n_classes: int, seed: int, depth: int = 3, rate: float = 0.1, rounds: int = 200, columns: float = 0.1
     ) -> None:
         self.n_classes, self.seed = n_classes, seed
         self.settings = {
@@ -156,7 +156,7 @@ class XGBoost:
         from xgboost import XGBClassifier
 
         self.model = XGBClassifier(
-            **self.settings, tree_method="hist", max_bin=64, subsample=0.8, random_state=self.seed,
+            **self.settings, tree_method="hist", max_bin=16, subsample=0.8, random_state=self.seed,
             objective="multi:softprob" if self.n_classes > 2 else "binary:logistic",
         )  # fmt: skip
         self.model.fit(x, y, sample_weight=compute_sample_weight("balanced", y))

@@ -37,10 +37,10 @@ SPACES: dict[str, dict[str, Range]] = {
         "rate": Range(1e-3, 1e-4, 1e-2, log=True),
     },
     "xgboost": {
-        "depth": Range(4, 2, 8),
+        "depth": Range(3, 2, 8),
         "rate": Range(0.1, 0.02, 0.4, log=True),
         "rounds": Range(200, 50, 500, log=True),
-        "columns": Range(0.3, 0.05, 1.0, log=True),
+        "columns": Range(0.1, 0.05, 1.0, log=True),
     },
 }
 
