@@ -530,8 +530,8 @@ def test_names_from_the_hub_cannot_leave_the_folder(hub, tmp_path):
     ("source", "words"),
     [
         ("org/gated", ["gated", "hf auth login", "--data-dir"]),
-        ("org/none", ["no such data set", "hf auth login", "--data-dir"]),
-        ("AbstractTTS/CREMA-D@nope", ["no revision nope"]),
+        ("org/none", ["the hub has no dataset org/none", "hf auth login", "--data-dir"]),
+        ("AbstractTTS/CREMA-D@nope", ["@nope", "no such revision"]),
     ],
 )
 def test_what_the_hub_refuses_is_one_line_with_a_remedy(hub, tmp_path, source, words):
