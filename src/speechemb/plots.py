@@ -8,7 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from speechemb import emotions
+from speechemb import emotions, report
 from speechemb.audit import name as audit_name
 
 # One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
@@ -183,7 +183,7 @@ def map_pair(frame, axes_names: tuple[str, ...]) -> Figure:
     projection = "3d" if len(axes_names) == 3 else None
     axes = figure.subplots(1, 2, subplot_kw={"projection": projection})
     points = frame[list(axes_names)].to_numpy()
-    name = f"{frame['encoder'].iloc[0]}, {'+'.join(sorted(set(frame['corpus'])))}"
+    name = f"{frame['encoder'].iloc[0]}, {report.named(sorted(set(frame['corpus'])))}"
     for one, what in zip(axes, ("emotion", "speaker"), strict=True):
         values = frame[what].to_numpy()
         title = f"{name}: {len(frame)} clips by {what}" + (f" ({len(set(values))})" if what == "speaker" else "")
@@ -204,7 +204,7 @@ def map_grid(cells: list, what: str) -> Figure:
         axes = grid[encoders.index(encoder), corpora.index(corpus)]
         axes.set_axis_on()
         values = cell[what].to_numpy()
-        title = f"{encoder}, {corpus}, by {what}"
+        title = f"{encoder}, {report.named([corpus])}, by {what}"
         scatter(axes, cell[["x", "y"]].to_numpy(), values, colours_by(what, values), title, legend=what == "emotion")
     return figure
 

@@ -7,11 +7,16 @@ import pandas as pd
 from speechemb.audit import name as audit_name
 
 
+def named(names: list[str]) -> str:
+    """The corpora of a run for people; the bundled one is called what it is."""
+    return "+".join("demo (SYNTHETIC speech)" if name == "demo" else name for name in names)
+
+
 def title(result: dict[str, Any]) -> str:
     """Two lines over a picture: what was run, and how, with the headline."""
     overall = result["overall"]
     return (
-        f"{result['encoder']['tag']}, {'+'.join(result['corpora'])}, layer {result['layer']}, {result['classifier']}\n"
+        f"{result['encoder']['tag']}, {named(result['corpora'])}, layer {result['layer']}, {result['classifier']}\n"
         f"{result['protocol_note']}: UAR {overall['uar']:.3f} (chance {result['chance_uar']:.3f})"
     )
 
@@ -107,9 +112,8 @@ def comparison_table(table: pd.DataFrame) -> str:
     lines = []
     for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
-        lines.append(
-            f"{corpora}, {classes} classes, {protocol}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}"
-        )
+        what = f"{named(corpora.split('+'))}, {classes} classes, {protocol}"
+        lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
         for _, row in rows.iterrows():
             interval = "" if pd.isna(row["uar_low"]) else f" [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"
             name = f"{row['encoder']} {row['pooling']}, layer {row['layer']}, {row['classifier']}"
