@@ -31,8 +31,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                   known=("mean", "std", "max", "first", "last"))  # fmt: skip
     add("--out", type=Path, help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
     add("--batch-seconds", type=cli.positive, default=60, help="audio a batch holds, padding included")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="to compute on")
+    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="to compute in")
     add("--limit", type=cli.positive, help="only so many clips, drawn with a fixed seed")
     add("--augment", type=cli.whole, default=0, metavar="N", help="changed copies of every clip to train on: speed, "
         "pitch, noise, gain")  # fmt: skip

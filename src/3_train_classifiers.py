@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"],
         help="one or several files of step 2; their corpora are pooled")  # fmt: skip
     cli.add_words(parser, "--classifier", ["all"], "which to train", known=(*CLASSIFIERS, "all"))
-    add("--n-folds", type=cli.positive, default=5)
+    add("--n-folds", type=cli.positive, default=5, help="of the cross-validation")
     add("--cv", choices=("speaker", "session", "sentence", "speaker+sentence", "random"),
         help="what the folds keep apart (default: speaker; with --protocol superb: session)")  # fmt: skip
     add("--repeats", type=cli.positive, default=1, help="do the whole cross-validation so often, with further seeds")
@@ -42,10 +42,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
     add("--leak", choices=("scaler", "copies"), help="make a known mistake ON PURPOSE, to see what it is worth: scale "
         "on all clips, or divide augmented copies at random (with --cv random); outputs are labelled")  # fmt: skip
-    add("--seed", type=cli.seed, default=0)
+    add("--seed", type=cli.seed, default=0, help="of the folds and the classifiers")
     add("--overwrite", action="store_true", help="train again where the same run stands already")
-    add("--models-dir", type=Path, default=paths.MODELS)
-    add("--results-dir", type=Path, default=paths.RESULTS)
+    add("--models-dir", type=Path, default=paths.MODELS, help="where the models go")
+    add("--results-dir", type=Path, default=paths.RESULTS, help="where everything else goes")
     return parser.parse_args(argv)
 
 

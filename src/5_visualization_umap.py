@@ -25,10 +25,11 @@ PICTURES = ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_gr
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
-    add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"])
+    add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"],
+        help="files of step 2, one encoder each")  # fmt: skip
     add("--layer", default="mean", help="last, mean, all or a layer's number, as in step 3")
-    add("--seed", type=cli.seed, default=0)
-    add("--results-dir", type=Path, default=paths.RESULTS)
+    add("--seed", type=cli.seed, default=0, help="of the maps")
+    add("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
     return parser.parse_args(argv)
 
 

@@ -4,7 +4,9 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from speechemb import paths
 from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
@@ -28,12 +30,14 @@ class _Words(argparse.Action):
 def parser(doc: str) -> argparse.ArgumentParser:
     """A parser whose help is the script's docstring; every flag's help ends with its default."""
 
-    class Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    class Formatter(argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
-            if isinstance(action.default, list):
-                return f"{action.help} (default: {' '.join(action.default)})"
             # Where there is no fixed default, the help text itself says what happens.
-            return action.help if action.default is None else super()._get_help_string(action)
+            if action.default in (None, argparse.SUPPRESS, False):
+                return action.help
+            values = action.default if isinstance(action.default, list) else [action.default]
+            shown = " ".join(paths.shown(value) if isinstance(value, Path) else str(value) for value in values)
+            return f"{action.help or ''} (default: {shown})".strip()
 
     return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
 
