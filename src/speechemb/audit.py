@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from speechemb import evaluation
+
 COLUMNS = (
     *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "augmented", "protocol", "leak"),
     *("uar", "uar_low", "uar_high", "points", "speakers_on_both_sides", "run"),
@@ -32,23 +34,8 @@ def table(results: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
-    low, high = result["interval_95"]["uar"] or (float("nan"), float("nan"))
-    return {
-        "corpora": "+".join(result["corpora"]),
-        "classes": len(result["labels"]),
-        "encoder": result["encoder"]["tag"],
-        "pooling": "+".join(result["pooling"]),
-        "layer": result["layer"],
-        "classifier": result["classifier"],
-        "augmented": result["augmented"],
-        "protocol": result["protocol"],
-        "leak": result["leak"],
-        "uar": result["overall"]["uar"],
-        "uar_low": low,
-        "uar_high": high,
-        "speakers_on_both_sides": result["speakers_on_both_sides"],
-        "run": result["tag"],
-    }
+    """A row of the comparison table, with the protocol in its parts."""
+    return {**evaluation.row(result), **{key: result[key] for key in ("augmented", "protocol", "leak")}}
 
 
 def name(row: pd.Series) -> str:

@@ -133,7 +133,7 @@ def short(result: dict[str, Any]) -> dict[str, Any]:
 
 def comparison(results: list[dict[str, Any]]) -> pd.DataFrame:
     """One row a run, best UAR first within the same corpora, classes and protocol: only those rows are comparable."""
-    rows = [_row(result) for result in results]
+    rows = [row(result) for result in results]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values(
         ["corpora", "classes", "protocol", "uar"], ascending=[True, True, True, False], kind="stable"
@@ -148,7 +148,8 @@ def protocol_of(result: dict[str, Any]) -> str:
     return result["protocol"] + folds + repeats + note + (f" (LEAK: {result['leak']})" if result["leak"] else "")
 
 
-def _row(result: dict[str, Any]) -> dict[str, Any]:
+def row(result: dict[str, Any]) -> dict[str, Any]:
+    """The comparison table's row of one run: the keys are `COLUMNS`."""
     low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
     return {
         "corpora": "+".join(result["corpora"]),
