@@ -14,7 +14,7 @@ COLUMNS = (
     *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "augmented", "protocol", "leak"),
     *("uar", "uar_low", "uar_high", "points", "speakers_on_both_sides", "run"),
 )
-_SAME = ["corpora", "classes", "encoder", "pooling", "layer", "classifier"]
+SAME = ["corpora", "classes", "encoder", "pooling", "layer", "classifier"]
 
 
 def table(results: list[dict[str, Any]]) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def table(results: list[dict[str, Any]]) -> pd.DataFrame:
     rows = pd.DataFrame([_row(result) for result in results], columns=[c for c in COLUMNS if c != "points"])
     rows = rows[rows["protocol"] != "cross-corpus"]
     found = []
-    for _, group in rows.groupby(_SAME, sort=True):
+    for _, group in rows.groupby(SAME, sort=True):
         plain = group[(group["protocol"] == "speaker") & (group["leak"] == "") & (group["augmented"] == 0)]
         if len(plain) == 1 and len(group) > 1:
             group = group.assign(points=100 * (group["uar"] - plain["uar"].item()))

@@ -226,6 +226,16 @@ def uar(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) ->
     return float(uar_of(confusion(true, predicted, labels)))
 
 
+def uar_of_numbers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """`uar` of class numbers (N,), as classifiers see them: for choosing inside a training part.
+
+    Examples:
+        >>> uar_of_numbers(np.array([0, 0, 2]), np.array([0, 1, 2]))
+        0.75
+    """
+    return float(np.mean([(predicted[true == k] == k).mean() for k in np.unique(true)]))
+
+
 def macro_f1(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
     """Mean F1 over all of `labels`.
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from speechemb.metrics import uar_of_numbers
 from speechemb.splits import inner_split
 
 HIDDEN = 256
@@ -61,7 +62,7 @@ class Mlp:
                     loss(self.module(x[batch]), y[batch]).backward()
                     optimizer.step()
             self.module.eval()
-            uar = _uar(y_valid, self._probabilities(x_valid).argmax(axis=1))
+            uar = uar_of_numbers(y_valid, self._probabilities(x_valid).argmax(axis=1))
             if uar > best:
                 best, best_epoch = uar, self.epochs
                 kept = {name: value.clone() for name, value in self.module.state_dict().items()}
@@ -107,8 +108,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _uar(y: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean over the classes that occur in `y` of the share found."""
-    return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from speechemb import emotions, report
+from speechemb.audit import SAME
 from speechemb.audit import name as audit_name
 
 # One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
@@ -219,8 +220,7 @@ def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
 
 def audit(table) -> Figure:
     """UAR of the same classifier under every protocol and mistake, a panel a classifier; rows of `audit.table`."""
-    same = ["corpora", "classes", "encoder", "pooling", "layer", "classifier"]
-    groups = list(table.groupby(same, sort=True))
+    groups = list(table.groupby(SAME, sort=True))
     heights = [0.3 * len(rows) + 0.7 for _, rows in groups]
     figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]

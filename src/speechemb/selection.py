@@ -13,6 +13,7 @@ import pandas as pd
 
 from speechemb import embeddings
 from speechemb.classifiers import Classifier
+from speechemb.metrics import uar_of_numbers
 from speechemb.splits import inner_split
 
 
@@ -20,7 +21,7 @@ def inner_uar(make: Callable[[], Classifier], x: np.ndarray, y: np.ndarray, grou
     """UAR on the validation part of `splits.inner_split`, of a classifier fitted on the rest."""
     train, valid = inner_split(y, group, seed)
     predicted = make().fit(x[train], y[train], group[train]).predict_proba(x[valid]).argmax(axis=1)
-    return float(np.mean([(predicted[y[valid] == k] == k).mean() for k in np.unique(y[valid])]))
+    return uar_of_numbers(y[valid], predicted)
 
 
 def candidates(layers: list[int]) -> list[str]:

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from speechemb.errors import InputError
+from speechemb.metrics import uar_of_numbers
 from speechemb.splits import inner_split
 
 PROJECTION = 256
@@ -57,7 +58,8 @@ class Superb:
             self.probe = Probe(*x.shape[1:], self.n_classes)
             best, looks, best_look, kept = -1.0, 0, 0, {}
             for epoch in self._steps(torch.from_numpy(x[train]), torch.from_numpy(y[train])):
-                self.epochs, looks, uar = epoch, looks + 1, self._uar(x[valid], y[valid])
+                self.epochs, looks = epoch, looks + 1
+                uar = uar_of_numbers(y[valid], self.predict_proba(x[valid]).argmax(axis=1))
                 if uar > best:
                     best, best_look, kept = uar, looks, copy.deepcopy(self.probe.state_dict())
                 if looks - best_look == PATIENCE:
@@ -80,10 +82,6 @@ class Superb:
                     yield epoch
                 if step == self.max_steps:
                     return
-
-    def _uar(self, x: np.ndarray, y: np.ndarray) -> float:
-        predicted = self.predict_proba(x).argmax(axis=1)
-        return float(np.mean([(predicted[y == k] == k).mean() for k in np.unique(y)]))
 
     @property
     def layer_weights(self) -> np.ndarray:
