@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--durations", type=Path, default=lengths, help="CSV with a column `seconds`, a row a clip")
     parser.add_argument("--audio-seconds", type=float, default=60, help="audio in a round")
-    parser.add_argument("--batch-seconds", type=float, default=60, help="as in step 2")
+    parser.add_argument("--batch-seconds", type=float, help="as in step 2")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds; one more warms up")
     parser.add_argument("--threads", type=int, help="default: torch's choice")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time: for a machine that is not quiet")
@@ -140,7 +140,7 @@ def methods(folder: Path, args: argparse.Namespace):
     import transformers
 
     from speechemb import encoders
-    from speechemb.extraction import plan_batches
+    from speechemb.extraction import in_order, plan_batches
 
     runs, model = {}, None
     if {"single", "padded"} & set(args.methods):
@@ -157,8 +157,13 @@ def methods(folder: Path, args: argparse.Namespace):
     def ours(encoder, clips: list) -> None:
         import numpy as np
 
-        for batch in plan_batches(np.array([len(clip) / RATE for clip in clips]), args.batch_seconds):
-            encoder.embed([clips[i] for i in batch], list(range(encoder.n_layers + 1)), ["mean"])
+        durations, layers = np.array([len(clip) / RATE for clip in clips]), list(range(encoder.n_layers + 1))
+        batches = plan_batches(durations, args.batch_seconds or encoder.batch_seconds)
+
+        def embed(batch):
+            return encoder.embed([clips[i] for i in batch], layers, ["mean"])
+
+        list(in_order(embed, batches, encoder.workers))
 
     auto = encoders.load(str(folder), "cpu", "auto")
     full = encoders.load(str(folder), "cpu", "fp32") if "fp32" in args.methods else None

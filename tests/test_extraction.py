@@ -9,6 +9,7 @@ import time
 import made
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 
 from speechemb import acoustic, embeddings, extraction
@@ -61,6 +62,18 @@ def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, meta
     assert one.embeddings.shape == (32, 7, 192)
     np.testing.assert_allclose(many.embeddings, one.embeddings, atol=2e-4)
     assert set(one.sessions) == {"session0", "session1"} and set(one.genders) == {"female", "male"}
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_cores(script, metadata, tmp_path):
+    flags = ["--model", str(NANO), "--precision", "fp32", "--batch-seconds", "1"]
+    before = torch.get_num_threads()
+    try:
+        for cores in (1, 4):
+            torch.set_num_threads(cores)
+            step2(script, metadata, tmp_path / f"{cores}.npz", *flags)
+    finally:
+        torch.set_num_threads(before)
+    assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "4.npz").read_bytes()
 
 
 def test_pooling_layers_and_limit(script, metadata, tmp_path):

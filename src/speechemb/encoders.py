@@ -21,6 +21,7 @@ from speechemb.pooling import Statistics, frame_statistics, merge, pool
 log = logging.getLogger(__name__)
 
 WINDOW_S = 30  # recordings longer than this are cut into equal windows: attention costs grow with the square
+CPU_BATCH_S = 20  # audio seconds in a batch where every core takes one of its own: its activations stay in the cache
 FORWARD_S = 120  # audio seconds in one pass of the network at most, whatever the caller's batch
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHECKED_CLIPS = 4  # of the first batch, when `auto` has chosen half precision
@@ -58,6 +59,9 @@ class Encoder:
         self.n_layers = identity["n_layers"]
         self.dim = identity["dim"]
         self.device = device
+        on_cpu = device.type == "cpu"
+        self.workers = torch.get_num_threads() if on_cpu else 2  # elsewhere one decodes while the other computes
+        self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
         self._reference = None
         model = model.eval().requires_grad_(False).to(device)

@@ -1,16 +1,15 @@
-"""From a list of clips to an npz: batches of clips of similar length, decoded in the background, pooled, written.
+"""From a list of clips to an npz: batches of clips of similar length, decoded, embedded, written; several at once.
 
 The batches depend only on the clips and the settings, so that a resumed run computes what an uninterrupted one would
 have, to the byte.
 """
 
 import sys
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from speechemb.errors import InputError, first
 from speechemb.partial import Partial
 from speechemb.paths import PROCESSED, ROOT, shown
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
 
 class EmbeddingModel(Protocol):
     """What `encoders.Encoder` and `acoustic.Acoustic` have in common."""
@@ -28,6 +29,8 @@ class EmbeddingModel(Protocol):
     dim: int
     precision: str
     identity: dict[str, Any]
+    workers: int  # batches to compute at once
+    batch_seconds: int  # audio in a batch, unless the user says otherwise
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """(B, len(layers), dim * len(methods)) float32."""
@@ -74,16 +77,17 @@ def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
     ]
 
 
-def decoded(clips: pd.DataFrame, batches: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """The waveforms of every batch; the next two batches are decoded in the background while one is computed."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead: deque = deque()
-        for batch in batches:
-            ahead.append(pool.submit(waveforms_of, clips.iloc[batch]))
-            if len(ahead) > 2:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def in_order(work: Callable[[Item], Result], items: list[Item], workers: int) -> Iterator[Result]:
+    """`work` of every item, in order: the first by itself, then `workers` at once, each on a single thread of torch.
+
+    A product on one core wastes none of it on waiting for the other cores' parts of the product, and comes out the
+    same on any number of cores. The first item goes alone because an encoder settles its precision on it.
+    """
+    import torch
+
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(work, items[:1])
+        yield from pool.map(work, items[1:])
 
 
 @dataclass
@@ -134,6 +138,9 @@ class Run:
         """Compute the batches that `partial` lacks, with a progress bar over the seconds of audio."""
         from tqdm import tqdm
 
+        def rows_of(batch: np.ndarray) -> np.ndarray:
+            return self.model.embed(waveforms_of(clips.iloc[batch]), self.layers, self.methods)
+
         durations, done = clips["duration_s"].to_numpy(), partial.done()
         batches = list(enumerate(plan_batches(durations, batch_seconds)))
         todo = [(number, batch) for number, batch in batches if number not in done]
@@ -143,8 +150,8 @@ class Run:
         pause = 1 if sys.stderr.isatty() else 30  # a log file needs no line a second
         with tqdm(total=float(durations.sum()), unit=" audio s", bar_format=layout, mininterval=pause) as bar:
             bar.update(float(durations[finished].sum()))
-            for (number, batch), waveforms in zip(todo, decoded(clips, [batch for _, batch in todo]), strict=True):
-                rows = self.model.embed(waveforms, self.layers, self.methods)
+            computed = in_order(rows_of, [batch for _, batch in todo], self.model.workers)
+            for (number, batch), rows in zip(todo, computed, strict=True):
                 if not (finite := np.isfinite(rows).all(axis=(1, 2))).all():
                     wrong = first(clips["clip_id"].to_numpy()[batch][~finite])
                     raise InputError(f"the encoder gave numbers that are not finite for {wrong}: try --precision fp32")

@@ -19,6 +19,7 @@ from speechemb.frontend import FrontEnd
 from speechemb.linear import Linear, layer_norm, packs
 
 TOGETHER = 512  # frames of equally long clips that go through attention at once
+POSITION_STEP = 32  # frames: lengths are rounded up to it, because oneDNN takes 40 ms to prepare for each new length
 
 
 class Network:
@@ -49,16 +50,17 @@ class Network:
         `waves` float32 on the CPU. A layer's hidden states come as (n, T, D) tensors, one for each run of n
         neighbouring clips of T frames, in order.
         """
-        runs = _runs([self.frames(len(wave)) for wave in waves])
+        frames = [self.frames(len(wave)) for wave in waves]
+        runs = _runs(frames)
         hidden = torch.cat([self.front_end(wave) for wave in waves])
         if self.feature_norm is not None:
             hidden = layer_norm(self.feature_norm, hidden)
         hidden = self.projection(hidden)
-        hidden = hidden + torch.cat([self.position(clips).flatten(0, 1) for clips in _split(hidden, runs)])
+        hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
         if not self.config.do_stable_layer_norm:
             hidden = layer_norm(self.norm, hidden)
         yield _split(hidden, runs)
-        longest = max(frames for _, frames in runs)
+        longest = max(frames)
         bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
         for block in self.blocks[:last]:
             hidden = block(hidden, runs, bias)
@@ -66,14 +68,17 @@ class Network:
 
 
 class _Position:
-    """The positional convolution: (n, T, D) -> what it adds, (n, T, D)."""
+    """The positional convolution of one clip: (T, D) -> what it adds, (T, D)."""
 
     def __init__(self, embed: nn.Module, config, dtype: torch.dtype) -> None:
         self.norm = getattr(embed, "batch_norm", None)
         self.activation = embed.activation
         self.gelu = config.feat_extract_activation == "gelu"
         self.groups, self.padding = embed.conv.groups, embed.conv.padding[0]
-        self.weight, self.bias = embed.conv.weight.detach()[:, :, None].to(dtype), embed.conv.bias.to(dtype)
+        # its weight norm in double precision, because in single it depends on the number of threads that sum it
+        weight = deepcopy(embed.conv).cpu().double().weight.detach()
+        bias = embed.conv.bias
+        self.weight, self.bias = weight[:, :, None].to(bias.device, dtype), bias.to(dtype)
         self.packed = packs(self.weight) and self.gelu
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
@@ -81,16 +86,17 @@ class _Position:
             )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        frames = x.shape[1]
+        frames = len(x)
         if self.norm is not None:
-            x = self.norm(x.float().transpose(1, 2)).transpose(1, 2).to(x.dtype)
-        x = x.transpose(1, 2)[:, :, None]  # (n, D, 1, T) whose memory is "channels last"
+            x = self.norm(x.float().T[None])[0].T.to(x.dtype)
+        x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, as the convolution's own padding
+        x = x.T[None, :, None]  # (1, D, 1, T) whose memory is "channels last"
         if self.packed:
             geometry = ([0, self.padding], [1, 1], [1, 1], self.groups)
             x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, "gelu", [], "none")
         else:
             x = self.activation(F.conv2d(x, self.weight, self.bias, padding=(0, self.padding), groups=self.groups))
-        return x[:, :, 0, :frames].transpose(1, 2)  # an even kernel makes one frame too many
+        return x[0, :, 0, :frames].T  # an even kernel makes one frame too many
 
 
 class _Block:
