@@ -87,8 +87,6 @@ def asked(args, data) -> tuple[list[str], list[str]]:
 
 def train_and_write(args, run) -> None:
     """One classifier: out-of-fold predictions, log, and (where there is one) the model fitted on everything."""
-    import numpy as np
-
     from speechemb import artifacts, runs, training
 
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
@@ -102,14 +100,10 @@ def train_and_write(args, run) -> None:
     def note(figures):
         print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
-    outcome = training.cross_validated(run.recipe, run.task, run.plan.folds, note)
-    final = None
-    if makes_model:
-        final = training.fitted(run.recipe, run.task, np.arange(len(run.task.y)), keep=True)
-        training.add_tables(outcome, "final", final, run.task)
+    outcome = training.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
     written = paths.shown(run.write(outcome, stamp, results))
-    if final:
-        run.write_model(folder, final, stamp, outcome.log)
+    if outcome.final:
+        run.write_model(folder, outcome.final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
     print(f"{name}: {runs.headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")

@@ -73,7 +73,7 @@ def refused(chain, kind):
 
 
 def the_file(chain, kind):
-    return chain[kind] / "svm.skops" if kind == "model" else chain[kind]
+    return chain[kind] / "svm.safetensors" if kind == "model" else chain[kind]
 
 
 @pytest.mark.parametrize("kind", READERS)

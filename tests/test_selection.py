@@ -11,6 +11,8 @@ import pytest
 from speechemb import classifiers, embeddings, protocols, selection, splits, trained, training, tuning
 from speechemb.artifacts import read_csv, read_predictions
 from speechemb.errors import InputError
+from speechemb.mlp import Mlp
+from speechemb.svm import Svm
 
 
 def run(script, tmp_path, npz, *flags):
@@ -64,7 +66,7 @@ def test_the_inner_split_that_chooses_is_speaker_disjoint():
     speaker = 3 * rng.normal(size=(24, 8))[group] + 0.1 * rng.normal(size=(240, 8))
     emotion = 1.0 * rng.normal(size=(4, 8))[y] + rng.normal(size=(240, 8))
     vectors = np.stack([speaker, emotion], axis=1).astype(np.float32)
-    make = lambda: classifiers.Svm(4, 0)  # noqa: E731
+    make = lambda: Svm(4, 0)  # noqa: E731
     assert selection.best_layer(make, vectors, [0, 1], y, group, 0)[0] != "0"
     known = np.arange(240)  # were every clip a group of its own, knowing the speaker would win
     assert selection.inner_uar(make, speaker, y, known, 0) > 0.95 > selection.inner_uar(make, emotion, y, known, 0)
@@ -87,11 +89,7 @@ def test_a_run_for_each_layer_gives_a_curve(script, tmp_path):
 
 
 def test_the_untuned_settings_are_the_first_trial():
-    for name, space in tuning.SPACES.items():
-        if name == "mlp":
-            from speechemb.mlp import Mlp as made_by
-        else:
-            made_by = classifiers.CLASSIFIERS[name]
+    for made_by, space in zip((Svm, Mlp, classifiers.XGBoost), tuning.SPACES.values(), strict=True):
         defaults = inspect.signature(made_by).parameters
         assert {key: one.default for key, one in space.items()} == {key: defaults[key].default for key in space}
         assert all(one.low <= one.default <= one.high for one in space.values())
@@ -125,7 +123,7 @@ def test_settings_reach_the_classifier_and_the_disk(name, settings, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y, x = np.unique(labels, return_inverse=True)[1], vectors.astype(np.float32)
     group = np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group, keep=True)
+    fitted = classifiers.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
     plain = classifiers.CLASSIFIERS[name](4, 0).fit(x, y, group)
     assert not np.allclose(fitted.predict_proba(x), plain.predict_proba(x), atol=1e-3)
     fitted.save(tmp_path)
@@ -162,7 +160,7 @@ def test_pooling_commutes_with_the_mix_and_the_projection():
     from speechemb.superb import Probe
 
     torch.manual_seed(0)
-    probe, frames = Probe(3, 8, 4), torch.randn(2, 3, 50, 8)
+    probe, frames = Probe(3, 8, 4, torch.Generator()), torch.randn(2, 3, 50, 8)
     probe.mix.data = torch.tensor([0.3, -1.0, 2.0])
     mixed = torch.einsum("l,nltd->ntd", probe.mix.softmax(dim=0), frames)
     as_published = probe.classify(probe.project(mixed).mean(dim=1))

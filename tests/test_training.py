@@ -71,7 +71,7 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y = np.array([made.EMOTIONS.index(label) % n_classes for label in labels])
     x, group = vectors.astype(np.float32), np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group, keep=True)
+    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
     fitted.save(tmp_path)
     loaded = classifiers.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
     assert fitted.predict_proba(x).shape == (len(x), n_classes)
@@ -79,14 +79,41 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
 
 
-def test_the_fast_svm_decides_as_scikit_learn():
-    pytest.importorskip("sklearnex")
-    vectors, labels, _ = made.planted(speakers=10, effect=0.6)
-    y, x = np.array([made.EMOTIONS.index(label) for label in labels]), vectors.astype(np.float32)
-    group = np.repeat(np.arange(10), 12)
-    fast, plain = (classifiers.Svm(4, 0).fit(x, y, group, keep=keep).predict_proba(x) for keep in (False, True))
-    np.testing.assert_allclose(fast, plain, atol=1e-3)
-    assert (fast.argmax(axis=1) == plain.argmax(axis=1)).all()
+@pytest.mark.parametrize("name", [*NAMES, "superb"])
+def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
+    vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
+    y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
+    x = vectors.astype(np.float32)
+    task = training.Task(x[:, None] if name == "superb" else x, y, group, sorted(set(labels)), [0])
+    folds, found = splits.folds(y, group, 4, "speaker", 0), []
+    for cores in (1, 4):
+        monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
+        outcome = training.cross_validated(training.Recipe(name), task, folds, lambda figures: None, final=True)
+        assert [fold.name for fold, _ in outcome.results] == ["1", "2", "3", "4"]
+        found.append([probabilities for _, probabilities in outcome.results] + [outcome.final.predict_proba(task, [0])])
+    for alone, beside in zip(*found, strict=True):
+        np.testing.assert_array_equal(alone, beside)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+@pytest.mark.parametrize("library", ["sklearn", "sklearnex"])
+def test_the_svm_decides_as_scikit_learn(library, n_classes, monkeypatch):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    from speechemb import svm
+
+    monkeypatch.setattr(svm, "_svc", lambda: pytest.importorskip(f"{library}.svm").SVC)
+    rng = np.random.default_rng(0)
+    y = np.minimum(rng.integers(0, n_classes + 2, 400), n_classes - 1)  # the last class is the largest
+    x = rng.normal(3, 2, size=(400, 20)) + rng.normal(size=(n_classes, 20))[y]
+    fitted = svm.Svm(n_classes, 0).fit(x[:300].astype(np.float32), y[:300], np.arange(300) % 10)
+    theirs = make_pipeline(StandardScaler(), SVC(C=10, gamma=1 / 20, class_weight="balanced")).fit(x[:300], y[:300])
+    values = theirs.decision_function(x[300:])
+    values = np.stack([-values, values], axis=1) if n_classes == 2 else values
+    np.testing.assert_allclose(fitted.decision_values(x[300:].astype(np.float32)), values, atol=5e-3)
+    assert (fitted.predict_proba(x[300:]).argmax(axis=1) == theirs.predict(x[300:])).all()
 
 
 def test_the_same_command_writes_the_same_bytes(script, tmp_path):

@@ -18,11 +18,35 @@ MAX_EPOCHS = 100
 PATIENCE = 12
 
 
-def network(dim: int, n_classes: int, width: int = HIDDEN, dropout: float = DROPOUT) -> nn.Sequential:
+def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """A layer with torch's own initial values, drawn from `generator`: threads that fit side by side share the global
+    one."""
+    layer, bound = nn.utils.skip_init(nn.Linear, n_in, n_out), n_in**-0.5
+    for values in (layer.weight, layer.bias):
+        nn.init.uniform_(values, -bound, bound, generator=generator)
+    return layer
+
+
+class Dropout(nn.Module):
+    """torch's dropout, drawing from `generator`."""
+
+    def __init__(self, rate: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.rate, self.generator = rate, generator
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+
+
+def network(
+    dim: int, n_classes: int, generator: torch.Generator, width: int = HIDDEN, dropout: float = DROPOUT
+) -> nn.Sequential:
     """Two hidden layers."""
-    block = [nn.Linear(dim, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
-    second = [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*block, *second, nn.Linear(width, n_classes))
+    block = [linear(dim, width, generator), nn.BatchNorm1d(width), nn.ReLU(), Dropout(dropout, generator)]
+    second = [linear(width, width, generator), nn.BatchNorm1d(width), nn.ReLU(), Dropout(dropout, generator)]
+    return nn.Sequential(*block, *second, linear(width, n_classes, generator))
 
 
 class Mlp:
@@ -35,19 +59,21 @@ class Mlp:
         self.n_classes, self.seed, self.rate, self.standardise = n_classes, seed, rate, standardise
         self.shape = {"width": width, "dropout": dropout}
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "Mlp":
+    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Mlp":
         train, valid = inner_split(y, group, self.seed)
         self.mean, self.scale = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
         if not self.standardise:  # the features are standardised already, see `--leak`
             self.mean, self.scale = np.zeros_like(self.mean), np.ones_like(self.scale)
-        with _one_thread(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.module = network(x.shape[1], self.n_classes, **self.shape)
-            labels = torch.from_numpy(y[train].astype(np.int64))
-            self._train(self._scaled(x[train]), labels, self._scaled(x[valid]), y[valid])
+        generator = torch.Generator().manual_seed(self.seed)
+        self.module = network(x.shape[1], self.n_classes, generator, **self.shape)
+        labels = torch.from_numpy(y[train].astype(np.int64))
+        with _one_thread():
+            self._train(self._scaled(x[train]), labels, self._scaled(x[valid]), y[valid], generator)
         return self
 
-    def _train(self, x: torch.Tensor, y: torch.Tensor, x_valid: torch.Tensor, y_valid: np.ndarray) -> None:
+    def _train(
+        self, x: torch.Tensor, y: torch.Tensor, x_valid: torch.Tensor, y_valid: np.ndarray, generator: torch.Generator
+    ) -> None:
         counts = torch.bincount(y, minlength=self.n_classes).clamp(min=1)
         loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=0.05)
         optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True)
@@ -56,7 +82,7 @@ class Mlp:
         best, best_epoch = -1.0, 0
         for self.epochs in range(1, MAX_EPOCHS + 1):
             self.module.train()
-            for batch in torch.randperm(len(x)).split(size):
+            for batch in torch.randperm(len(x), generator=generator).split(size):
                 if len(batch) > 1:  # batch norm needs two clips
                     optimizer.zero_grad()
                     loss(self.module(x[batch]), y[batch]).backward()
@@ -91,14 +117,14 @@ class Mlp:
 
         tensors = load_file(folder / "mlp.safetensors")
         self.mean, self.scale = tensors.pop("input.mean"), tensors.pop("input.scale")
-        self.module = network(len(self.mean), self.n_classes, **self.shape).eval()
+        self.module = network(len(self.mean), self.n_classes, torch.Generator(), **self.shape).eval()
         self.module.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
         return self
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread: the steps are so small that a second one costs more than it gives.
+    """PyTorch on one thread here: the steps are so small that a second one costs more than it gives.
 
     It also makes a fit the same on machines with different numbers of cores.
     """

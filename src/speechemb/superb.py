@@ -23,6 +23,7 @@ from torch import nn
 
 from speechemb.errors import InputError
 from speechemb.metrics import uar_of_numbers
+from speechemb.mlp import linear
 from speechemb.splits import inner_split
 
 PROJECTION = 256
@@ -35,10 +36,10 @@ PATIENCE = 10  # looks without a better one
 class Probe(nn.Module):
     """(n, n_layers, dim) -> (n, K)."""
 
-    def __init__(self, n_layers: int, dim: int, n_classes: int) -> None:
+    def __init__(self, n_layers: int, dim: int, n_classes: int, generator: torch.Generator) -> None:
         super().__init__()
         self.mix = nn.Parameter(torch.zeros(n_layers))
-        self.project, self.classify = nn.Linear(dim, PROJECTION), nn.Linear(PROJECTION, n_classes)
+        self.project, self.classify = linear(dim, PROJECTION, generator), linear(PROJECTION, n_classes, generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         mixed = torch.einsum("l,nld->nd", self.mix.softmax(dim=0), x)
@@ -51,28 +52,27 @@ class Superb:
     def __init__(self, n_classes: int, seed: int, rate: float = 1e-4, max_steps: int = MAX_STEPS) -> None:
         self.n_classes, self.seed, self.rate, self.max_steps = n_classes, seed, rate, max_steps
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray, keep: bool = False) -> "Superb":
+    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Superb":
         train, valid = inner_split(y, group, self.seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.probe = Probe(*x.shape[1:], self.n_classes)
-            best, looks, best_look, kept = -1.0, 0, 0, {}
-            for epoch in self._steps(torch.from_numpy(x[train]), torch.from_numpy(y[train])):
-                self.epochs, looks = epoch, looks + 1
-                uar = uar_of_numbers(y[valid], self.predict_proba(x[valid]).argmax(axis=1))
-                if uar > best:
-                    best, best_look, kept = uar, looks, copy.deepcopy(self.probe.state_dict())
-                if looks - best_look == PATIENCE:
-                    break
+        generator = torch.Generator().manual_seed(self.seed)
+        self.probe = Probe(*x.shape[1:], self.n_classes, generator)
+        best, looks, best_look, kept = -1.0, 0, 0, {}
+        for epoch in self._steps(torch.from_numpy(x[train]), torch.from_numpy(y[train]), generator):
+            self.epochs, looks = epoch, looks + 1
+            uar = uar_of_numbers(y[valid], self.predict_proba(x[valid]).argmax(axis=1))
+            if uar > best:
+                best, best_look, kept = uar, looks, copy.deepcopy(self.probe.state_dict())
+            if looks - best_look == PATIENCE:
+                break
         self.probe.load_state_dict(kept)
         return self
 
-    def _steps(self, x: torch.Tensor, y: torch.Tensor):
+    def _steps(self, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator):
         """Train; after every `EVERY` steps, and at the end, control comes back with the number of epochs so far."""
         optimizer, loss = torch.optim.Adam(self.probe.parameters(), lr=self.rate), nn.CrossEntropyLoss()
         step = 0
         for epoch in itertools.count(1):
-            for batch in torch.randperm(len(y)).split(BATCH):
+            for batch in torch.randperm(len(y), generator=generator).split(BATCH):
                 optimizer.zero_grad()
                 loss(self.probe(x[batch]), y[batch]).backward()
                 nn.utils.clip_grad_norm_(self.probe.parameters(), 1.0)
@@ -101,7 +101,8 @@ class Superb:
         from safetensors.torch import load_file
 
         tensors = load_file(folder / "superb.safetensors")
-        self.probe = Probe(len(tensors["mix"]), tensors["project.weight"].shape[1], self.n_classes)
+        n_layers, dim = len(tensors["mix"]), tensors["project.weight"].shape[1]
+        self.probe = Probe(n_layers, dim, self.n_classes, torch.Generator())
         self.probe.load_state_dict(tensors)
         return self
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,12 +68,14 @@ class Fitted:
 
 @dataclass
 class Outcome:
-    """Of a cross-validation: probabilities (n_test, K) of each fold, and rows for the log and the other tables."""
+    """Of a cross-validation: probabilities (n_test, K) of each fold, rows for the log and the other tables, and what
+    was fitted on all clips, if asked for."""
 
     results: list[tuple[Fold, np.ndarray]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
     trials: list[dict[str, Any]] = field(default_factory=list)
     weights: list[dict[str, Any]] = field(default_factory=list)
+    final: Fitted | None = None
 
 
 def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
@@ -90,8 +93,8 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
     return Task(x, metrics.indices(data.labels, labels, "true"), group, labels, data.layers.tolist())
 
 
-def fitted(recipe: Recipe, task: Task, clips: np.ndarray, keep: bool = False) -> Fitted:
-    """The recipe done with the clips with these indices; `keep`: in a form that can be saved."""
+def fitted(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
+    """The recipe done with the clips with these indices."""
     y, group, layer, choices = task.y[clips], task.group[clips], recipe.layer, {}
 
     def make(**settings) -> Classifier:
@@ -107,21 +110,38 @@ def fitted(recipe: Recipe, task: Task, clips: np.ndarray, keep: bool = False) ->
     if recipe.trials:
         settings, trials = tuning.best_settings(recipe.classifier, make, x, y, group, recipe.seed, recipe.trials)
         choices |= {"settings": json.dumps(settings, sort_keys=True)}
-    classifier = make(**settings).fit(x, y, group, keep)
+    classifier = make(**settings).fit(x, y, group)
     return Fitted(classifier, layer, settings, choices, trials, reads)
 
 
 def out_of_fold(recipe: Recipe, task: Task, folds: list[Fold]) -> Iterator[tuple[Fold, Fitted, np.ndarray]]:
-    """Each fold with what was fitted on its training part and the probabilities (n_test, K) of its test clips."""
-    for fold in folds:
+    """Each fold with what was fitted on its training part and the probabilities (n_test, K) of its test clips.
+
+    As many folds at once as there are cores. Every fit draws its random numbers from a generator of its own, so that
+    what runs beside it does not matter.
+    """
+    from joblib import cpu_count
+
+    def one(fold: Fold) -> tuple[Fold, Fitted, np.ndarray]:
         model = fitted(recipe, task, fold.train)
-        yield fold, model, model.predict_proba(task, fold.test)
+        nothing = np.empty((0, len(task.labels)))
+        return fold, model, model.predict_proba(task, fold.test) if len(fold.test) else nothing
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        yield from pool.map(one, folds)
 
 
-def cross_validated(recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None]) -> Outcome:
-    """All folds; `note` is told every fold's figures."""
-    outcome, labels = Outcome(), np.array(task.labels)
-    for fold, model, probabilities in out_of_fold(recipe, task, folds):
+def cross_validated(
+    recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None], final: bool = False
+) -> Outcome:
+    """All folds, and with `final` the recipe done with all clips; `note` is told every fold's figures."""
+    outcome, labels, everything = Outcome(), np.array(task.labels), np.arange(len(task.y))
+    whole = Fold("final", everything, everything[:0])
+    for fold, model, probabilities in out_of_fold(recipe, task, folds + [whole] * final):
+        add_tables(outcome, fold.name, model, task)
+        if fold is whole:
+            outcome.final = model
+            continue
         figures = metrics.summary(labels[task.y[fold.test]], labels[probabilities.argmax(axis=1)], task.labels)
         counts = {
             "train_clips": len(fold.train),
@@ -132,7 +152,6 @@ def cross_validated(recipe: Recipe, task: Task, folds: list[Fold], note: Callabl
         epochs = {"epochs": getattr(model.classifier, "epochs", "")}
         outcome.log.append({"fold": fold.name, **counts, **figures, **epochs, **model.choices})
         outcome.results.append((fold, probabilities))
-        add_tables(outcome, fold.name, model, task)
         note(outcome.log[-1])
     return outcome
 
