@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb import embeddings, protocols, runs, training
 
     npz = [paths.existing(path) for path in args.npz_path]
-    data = embeddings.pooled(npz)
+    every_layer = args.protocol or args.layer in ("auto", "each")
+    data = embeddings.pooled(npz, layer="" if every_layer else args.layer)
     cv = "cross-corpus" if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
     protocol = protocols.Protocol(cv, args.n_folds, args.seed, args.repeats, args.leak or "")
     classifiers, layers = asked(args, data)

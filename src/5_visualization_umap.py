@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb import artifacts, embeddings, plots, provenance
 
     npz = [paths.existing(path) for path in args.npz_path]
-    files = [embeddings.read(path).originals() for path in npz]
+    files = [embeddings.read(path, args.layer).originals() for path in npz]
     folder = paths.output(args.results_dir)
     stamp = provenance.stamp("map", artifacts.SCHEMA, layer=args.layer, seed=args.seed,
                              embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 
 import made
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from speechemb import artifacts, cli, embeddings, trained
 from speechemb.artifacts import ArtifactError
+from speechemb.errors import InputError
 
 
 def build(script, folder):
@@ -135,6 +137,33 @@ def test_an_npz_edited_by_hand(chain):
     assert "changed" in refused(chain, "embeddings")
 
 
+@pytest.mark.parametrize("layer", ["last", "mean", "all", "1"])
+def test_reading_one_layer_is_taking_it_from_all(layer, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(700, 3, 5))
+    path = made.npz(tmp_path / "e.npz", vectors, ["happy"] * 700, ["s"] * 700)
+    one = embeddings.read(path, layer)
+    np.testing.assert_array_equal(one.features(layer), embeddings.read(path).features(layer))
+    assert one.embeddings.ndim == 2
+    with pytest.raises(ValueError, match="only layer"):
+        one.features("2")
+    with pytest.raises(InputError, match=r"--layer 7: these embeddings hold layers \[0, 1, 2\]"):
+        embeddings.read(path, "7")
+
+
+def test_a_size_that_the_file_cannot_hold_is_not_believed(chain):
+    with np.load(chain["embeddings"]) as archive:
+        arrays = dict(archive)
+    n = len(arrays["clip_ids"])
+    with zipfile.ZipFile(chain["embeddings"], "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                shape = (n, 1, 10**12) if name == "embeddings" else array.shape
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_2_0(member, header)
+                member.write(array.tobytes())
+    assert "embeddings is float32" in refused(chain, "embeddings")
+
+
 def test_an_npz_with_a_pickle_is_not_opened(chain, tmp_path):
     with np.load(chain["embeddings"]) as archive:
         arrays = dict(archive)
@@ -151,7 +180,7 @@ def test_an_npz_with_a_pickle_is_not_opened(chain, tmp_path):
 
 def test_the_npz_opens_without_this_project(chain):
     with np.load(chain["embeddings"], allow_pickle=False) as archive:
-        assert set(archive.files) == set(embeddings.KEYS)
+        assert set(archive.files) == {*embeddings.KEYS, "meta"}
         assert archive["embeddings"].dtype == np.float32 and archive["embeddings"].shape[:2] == (32, 1)
         assert json.loads(str(archive["meta"]))["encoder"]["tag"] == "acoustic"
 

@@ -12,9 +12,6 @@
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
 
-import hashlib
-import json
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from speechemb import provenance
-from speechemb.artifacts import STEP2, STEP3, ArtifactError, atomic, check_kind, check_upstream
+from speechemb import npz
+from speechemb.artifacts import STEP2, STEP3, ArtifactError, check_kind, check_upstream
 from speechemb.errors import InputError, first
 from speechemb.paths import ROOT, shown
 
@@ -31,7 +28,7 @@ TEXT = (
     *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
     "augmented_from",
 )
-KEYS = ("embeddings", "layers", *TEXT, "excluded", "meta")
+KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
 _COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be pooled
 
 
@@ -51,6 +48,7 @@ class Embeddings:
     audio_sha256: np.ndarray
     augmented_from: np.ndarray
     meta: dict[str, Any]
+    layer: str = ""  # the one that was read, (n_clips, d); empty: all of them
 
     @property
     def tag(self) -> str:
@@ -88,6 +86,10 @@ class Embeddings:
 
     def features(self, layer: str) -> np.ndarray:
         """Vectors (n_clips, d) float32, see `chosen`."""
+        if self.layer:
+            if layer != self.layer:
+                raise ValueError(f"only layer {self.layer} was read, not {layer}")
+            return self.embeddings
         return chosen(self.embeddings, self.layers.tolist(), layer)
 
 
@@ -115,95 +117,69 @@ def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write the npz; `rows` may be a memory map: it is streamed, never held whole. Same content, same bytes."""
     arrays = {"embeddings": rows, **columns}
-    arrays = {name: arrays[name] for name in KEYS if name != "meta"}
-    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        hashes = {name: _add(archive, name, array) for name, array in arrays.items()}
-        _add(archive, "meta", np.array(provenance.canonical_json(provenance.seal({**meta, "arrays": hashes}))))
-
-
-def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str:
-    """Add one `.npy` member, as `numpy.savez` would but with a fixed date; its SHA-256 over dtype, shape and data."""
-    digest = _digest(array)
-    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-        header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-        np.lib.format.write_array_header_2_0(member, header)
-        for block in _blocks(array):
-            member.write(block)
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _digest(array: np.ndarray) -> "hashlib._Hash":
-    return hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-
-
-def _blocks(array: np.ndarray, rows: int = 256) -> Iterable[bytes]:
-    """The bytes of an array, some rows at a time."""
-    if array.ndim == 0:
-        yield array.tobytes()
-    for start in range(0, len(array) if array.ndim else 0, rows):
-        yield np.ascontiguousarray(array[start : start + rows]).tobytes()
+    npz.write(path, {name: arrays[name] for name in KEYS}, meta)
 
 
 def read_meta(path: Path) -> dict[str, Any]:
     """Only the provenance of an npz, without its arrays."""
-    return _load(path, ["meta"])[1]
+    return _load(path, [])[1]
 
 
-def read(path: Path) -> Embeddings:
+def read(path: Path, layer: str = "") -> Embeddings:
     """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs are still the same.
+
+    With `layer` (see `chosen`) only its vectors are kept; the others pass through, some rows at a time.
 
     Raises:
         ArtifactError: one line that names the file, what is wrong and the command that makes it anew.
+        InputError: there is no such layer.
     """
-    arrays, meta = _load(path, list(KEYS))
-    remedy = f"rerun {STEP2}"
-    for name, digest in meta.get("arrays", {}).items():
-        found = _digest(arrays[name])
-        for block in _blocks(arrays[name]):
-            found.update(block)
-        if found.hexdigest() != digest:
-            raise ArtifactError(f"{shown(path)}: {name} was changed after it was written: {remedy}")
-    vectors, n = arrays["embeddings"], len(arrays["clip_ids"])
-    if vectors.dtype != np.float32 or vectors.ndim != 3 or vectors.shape[:2] != (n, len(arrays["layers"])) or n == 0:
-        raise ArtifactError(f"{shown(path)}: embeddings are {vectors.dtype} {vectors.shape} for {n} clips: {remedy}")
+    arrays, meta = _load(path, KEYS[1:])
+    remedy, n = f"rerun {STEP2}", len(arrays["clip_ids"])
+    vectors, digest, finite = _vectors(path, n, arrays["layers"].tolist(), layer)
+    hashes = {"embeddings": digest, **{name: npz.hash_of(array) for name, array in arrays.items()}}
+    if changed := [name for name, digest in hashes.items() if meta.get("arrays", {}).get(name) != digest]:
+        raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
     if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
         raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string a clip: {remedy}")
-    if not (finite := np.isfinite(vectors).all(axis=(1, 2))).all():
+    if not finite.all():
         raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite])}: {remedy}")
     check_upstream(path, meta["inputs"], STEP2)
     del arrays["excluded"]
-    return Embeddings(**arrays, meta=meta)
+    return Embeddings(vectors, **arrays, meta=meta, layer=layer)
 
 
-def _load(path: Path, keys: list[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The named arrays without `meta`, and `meta` parsed."""
+def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndarray, str, np.ndarray]:
+    """The vectors (of `layer`, or all), the hash of the whole array, and which clips (n,) are finite in all layers."""
+    remedy, vectors, finite, start = f"rerun {STEP2}", None, np.empty(n, bool), 0
+    with npz.opened(path, "embeddings", remedy) as (shape, dtype, blocks):
+        if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(layers)) or 0 in shape:
+            raise ArtifactError(f"{shown(path)}: embeddings are {dtype} {shape} for {n} clips: {remedy}")
+        hashed = npz.started_hash(dtype, shape)
+        for block in blocks:
+            hashed.update(block)
+            rows = slice(start, start := start + len(block))
+            taken = chosen(block, layers, layer) if layer else block
+            vectors = np.empty((n, *taken.shape[1:]), np.float32) if vectors is None else vectors
+            vectors[rows], finite[rows] = taken, np.isfinite(block).all(axis=(1, 2))
+    return vectors, hashed.hexdigest(), finite
+
+
+def _load(path: Path, keys: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The named arrays without `meta`, and `meta` parsed and checked."""
     remedy = f"make it with {STEP2}"
-    if not path.is_file():
-        raise ArtifactError(f"{shown(path)} is missing: {remedy}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if missing := [key for key in keys if key not in archive.files]:
-                raise ArtifactError(
-                    f"{shown(path)} lacks {', '.join(missing)}, so it is no file of this step: {remedy}"
-                )
-            arrays = {key: archive[key] for key in keys}
-        meta = json.loads(str(arrays.pop("meta")[()]))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ArtifactError(
-            f"{shown(path)} cannot be read as npz ({type(error).__name__}: {error}): {remedy}"
-        ) from None
+    arrays, meta = npz.load(path, keys, remedy)
     check_kind(path, meta, "embeddings", remedy)
     return arrays, meta
 
 
-def pooled(paths: list[Path]) -> Embeddings:
-    """Several files of one encoder, one after another; with a single path, that file.
+def pooled(paths: list[Path], layer: str = "") -> Embeddings:
+    """Several files of one encoder, one after another; with a single path, that file. `layer` as in `read`.
 
     Raises:
         InputError: encoder, layers or pooling differ, or a clip is in two of the files.
     """
-    files = [read(path) for path in paths]
+    files = [read(path, layer) for path in paths]
     for path, file in zip(paths, files, strict=True):
         for key in _COMMON:
             if file.meta[key] != files[0].meta[key]:
@@ -217,7 +193,7 @@ def pooled(paths: list[Path]) -> Embeddings:
     if (counts > 1).any():
         raise InputError(f"--npz-path: clip {first(ids[counts > 1])} is in more than one file")
     arrays = {name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)}
-    return Embeddings(**arrays, layers=files[0].layers, meta=files[0].meta)
+    return replace(files[0], **arrays)
 
 
 def sources(paths: list[Path]) -> list[dict[str, str]]:

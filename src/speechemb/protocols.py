@@ -84,16 +84,17 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
         data = data.take(origin)
         data.audio_sha256 = data.clip_ids  # every copy counts as audio of its own
     originals = np.flatnonzero(origin == np.arange(len(origin)))
-    labels, group = data.labels[originals], groups(data.take(originals), protocol.cv)
+    labels, group = data.labels[originals], groups(data, protocol.cv, originals)
     folds = splits.repeated(labels, group, protocol.n_folds, protocol.cv, protocol.seed, protocol.repeats)
     # Splits inside a training part keep speakers apart, where a clip has a group of sentences too.
     inner = group[:, 0] if group.ndim == 2 else group
     return Plan(data, inner[np.searchsorted(originals, origin)], splits.add_copies(folds, origin))
 
 
-def groups(data: Embeddings, cv: str) -> np.ndarray:
-    """`splits.groups` of the clips."""
-    return splits.groups(cv, data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256)
+def groups(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """`splits.groups` of these clips."""
+    columns = (data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256)
+    return splits.groups(cv, *(column[clips] for column in columns))
 
 
 def cross_corpus(data: Embeddings) -> Plan:
