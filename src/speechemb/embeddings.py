@@ -115,7 +115,7 @@ def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
 
 
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write the npz; `rows` may be a memory map: it is streamed, never held whole. Same content, same bytes."""
+    """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
     arrays = {"embeddings": rows, **columns}
     npz.write(path, {name: arrays[name] for name in KEYS}, meta)
 

@@ -5,6 +5,7 @@ have, to the byte.
 """
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -81,13 +82,19 @@ def in_order(work: Callable[[Item], Result], items: list[Item], workers: int) ->
     """`work` of every item, in order: the first by itself, then `workers` at once, each on a single thread of torch.
 
     A product on one core wastes none of it on waiting for the other cores' parts of the product, and comes out the
-    same on any number of cores. The first item goes alone because an encoder settles its precision on it.
+    same on any number of cores. The first item goes alone because an encoder settles its precision on it. Results
+    that nobody has taken yet are bounded, so that memory does not grow where writing is slower than computing.
     """
     import torch
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(work, items[:1])
-        yield from pool.map(work, items[1:])
+        ahead: deque = deque()
+        for item in items[1:]:
+            ahead.append(pool.submit(work, item))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        yield from (future.result() for future in ahead)
 
 
 @dataclass

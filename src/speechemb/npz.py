@@ -18,7 +18,7 @@ ROWS = 256  # read or written at a time
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write the arrays and `meta` with their hashes. A memory map is streamed. Same content, same bytes."""
+    """Write the arrays and `meta` with their hashes. `partial.Rows` are streamed. Same content, same bytes."""
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         hashes = {name: _add(archive, name, array) for name, array in arrays.items()}
         _add(archive, "meta", np.array(provenance.canonical_json(provenance.seal({**meta, "arrays": hashes}))))

@@ -1,7 +1,7 @@
 """An unfinished extraction on the disk, so that a killed run goes on where it was.
 
-`<out>.partial/` holds `rows.npy`, a memory map with a row for every clip in the order of the metadata, `done.txt` with
-the number of each finished batch, and `plan.json` with the settings.
+`<out>.partial/` holds `rows.npy`, with a row for every clip in the order of the metadata, `done.txt` with the number of
+each finished batch, and `plan.json` with the settings.
 """
 
 import json
@@ -28,21 +28,46 @@ def recorded_precision(out: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
+class Rows:
+    """A float32 array in a `.npy` file, of which only the rows asked for are in memory.
+
+    The file is mapped for the length of one access: pages of a map that stays would count as the process's memory.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self.path, self.shape, self.ndim, self.dtype = path, shape, len(shape), np.dtype(np.float32)
+
+    def create(self) -> None:
+        """Make the file, full of zeros that take no room yet."""
+        np.lib.format.open_memmap(self.path, mode="w+", dtype=self.dtype, shape=self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[rows])
+
+    def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
+        mapped = np.load(self.path, mmap_mode="r+", allow_pickle=False)
+        mapped[rows] = values
+        mapped.flush()
+
+
 class Partial:
     """The folder `<out>.partial`."""
 
     def __init__(self, out: Path, shape: tuple[int, int, int], settings: dict[str, Any], overwrite: bool):
         self.folder = folder_of(out)
-        plan, rows = self.folder / "plan.json", self.folder / "rows.npy"
+        plan = self.folder / "plan.json"
         self.done_file = self.folder / "done.txt"
         if self.folder.exists() and (overwrite or not self.done()):
             shutil.rmtree(self.folder)
+        self.rows = Rows(self.folder / "rows.npy", shape)
         if plan.is_file():
             self._check(json.loads(plan.read_text()), settings)
-            self.rows = np.lib.format.open_memmap(rows, mode="r+")
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.rows = np.lib.format.open_memmap(rows, mode="w+", dtype=np.float32, shape=shape)
+            self.rows.create()
             with atomic(plan) as temporary:  # last: without it the folder counts as empty
                 temporary.write_text(provenance.canonical_json(settings))
 
@@ -65,12 +90,10 @@ class Partial:
     def store(self, number: int, indices: np.ndarray, rows: np.ndarray, precision: str) -> None:
         """Write a batch's rows to the disk, and only then its number."""
         self.rows[indices] = rows
-        self.rows.flush()
         (self.folder / "precision.txt").write_text(precision)
         with open(self.done_file, "a") as file:
             file.write(f"{number}\n")
 
     def remove(self) -> None:
         """Delete the folder, once the npz stands."""
-        del self.rows
         shutil.rmtree(self.folder)

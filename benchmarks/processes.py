@@ -1,0 +1,26 @@
+"""Running a step as a user would, in a process of its own, with its time and its peak memory."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(script: str, *flags: str | Path) -> tuple[float, float]:
+    """Seconds of wall time, and the largest resident set in MB, of `src/<script>` with these flags.
+
+    On Linux the latter is at least what the benchmark's own process holds: import nothing large there. Ends the
+    benchmark where the script fails; what the script prints is shown only then.
+    """
+    command = [sys.executable, str(ROOT / "src" / script), *map(str, flags)]
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}\n{printed}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024

@@ -1,0 +1,104 @@
+"""How time and peak memory of steps 1 to 3 grow with the number of clips: 1,000, 10,000 and 100,000 short ones.
+
+Writes  a table, and with --out a JSON file; clips and results go to a temporary folder (1 GB for 100,000 clips)
+
+Clips are 0.2 to 0.4 s of noise, by `--speakers` in four classes; the encoder is a small WavLM of random weights with
+hidden states of 768 numbers, so that the rows have their real size. What is measured is the cost of a clip beside the
+network, and whether anything is held that grows. Every step runs in a process of its own.
+
+Example: python benchmarks/scale.py --clips 1000 10000 100000 --out scale.json
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+EMOTIONS = ("neutral", "happy", "sad", "angry")
+RATE = 16_000
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", nargs="+", type=int, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--speakers", type=int, default=40)
+    parser.add_argument("--classifier", default="mlp", help="of step 3")
+    parser.add_argument("--quick", action="store_true", help="200 and 400 clips")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.clips = [200, 400]
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "encoder"
+        # In a process of its own: on Linux a step's peak memory is at least that of the process which started it.
+        code = "import sys, models; models.make_model(sys.argv[1], 'wavlm', hidden_size=768, num_attention_heads=12)"
+        subprocess.run([sys.executable, "-c", code, str(model)], check=True, cwd=ROOT / "tests")
+        for clips in args.clips:
+            rows.append({"clips": clips, **measured(args, Path(folder) / str(clips), clips, model)})
+            print_row(rows[-1])
+    if args.out:
+        args.out.write_text(json.dumps({"classifier": args.classifier, "rows": rows}, indent=2) + "\n")
+
+
+def measured(args: argparse.Namespace, folder: Path, clips: int, model: Path) -> dict:
+    """Audio seconds, the npz's size, and of every step seconds and peak memory."""
+    from processes import run
+
+    audio = make_corpus(folder, clips, args.speakers)
+    npz, table = folder / "embeddings.npz", folder / "corpus.csv"
+    steps = {
+        "step 1": ("1_data_preprocessing.py", "--corpora", f"table:{table}", "--out-dir", folder / "out"),
+        "step 2": ("2_wavlm_feature_extraction.py", "--metadata", folder / "out" / table.name, "--model", model,
+                   "--out", npz),
+        "step 3": ("3_train_classifiers.py", "--npz-path", npz, "--classifier", args.classifier,
+                   "--results-dir", folder / "results", "--models-dir", folder / "models"),
+    }  # fmt: skip
+    found = {"audio seconds": audio}
+    for step, command in steps.items():
+        seconds, megabytes = run(*command)
+        found[step] = {"seconds": seconds, "peak MB": megabytes}
+    return {**found, "npz MB": npz.stat().st_size / 2**20}
+
+
+def make_corpus(folder: Path, clips: int, speakers: int) -> float:
+    """`corpus.csv` and its clips, all different; seconds of audio."""
+    import soundfile as sf
+
+    (folder / "clips").mkdir(parents=True)
+    rng, total = np.random.default_rng(0), 0
+    with open(folder / "corpus.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "emotion", "speaker"])
+        for number in range(clips):
+            wave = rng.integers(-3000, 3000, size=rng.integers(RATE // 5, 2 * RATE // 5), dtype=np.int16)
+            name = f"clips/{number:06d}.wav"
+            sf.write(folder / name, wave, RATE)
+            table.writerow([name, EMOTIONS[number // speakers % len(EMOTIONS)], f"s{number % speakers}"])
+            total += len(wave)
+    return total / RATE
+
+
+def print_row(row: dict) -> None:
+    steps = "   ".join(
+        f"{step}: {row[step]['seconds'] / row['clips'] * 1000:6.2f} ms a clip, {row[step]['peak MB']:6.0f} MB"
+        for step in ("step 1", "step 2", "step 3")
+    )
+    print(f"{row['clips']:7} clips   {steps}   npz {row['npz MB']:.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

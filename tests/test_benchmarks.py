@@ -1,0 +1,53 @@
+"""The benchmarks run: each is a claim in the README that somebody will want to check."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_every_benchmark_says_what_it_does(name):
+    if name == "processes":
+        pytest.skip("no benchmark: what two of them share")
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Example: python benchmarks/" in done.stdout and "--out" in done.stdout
+
+
+def test_training_compares_with_plain_classifiers(tmp_path, capsys):
+    benchmark("training").main(["--quick", "--classifiers", "svm", "mlp", "--out", str(tmp_path / "t.json")])
+    svm, mlp = json.loads((tmp_path / "t.json").read_text())["results"]
+    same, _ = svm["plain"]
+    assert abs(svm["uar"] - same["uar"]) < 0.03 and same["settings"] == "same settings"
+    assert mlp["uar"] > 0.4 > 1 / 6 and mlp["seconds"] > 0
+    assert "svm" in capsys.readouterr().out
+
+
+def test_training_data_is_planted_as_said():
+    module = benchmark("training")
+    args = module.parse_args(["--clips", "3000", "--speakers", "12", "--effect", "0"])
+    x, y, speaker = module.planted(args, 32)
+    assert x.shape == (3000, 32) and x.dtype == np.float32 and len(set(speaker)) == 12 and set(y) == set(range(6))
+    means = np.stack([x[y == k].mean(axis=0) for k in range(6)])
+    assert np.abs(means - x.mean(axis=0)).max() < 0.2  # without an effect the classes are alike
+
+
+def test_scale_runs_the_steps_and_measures_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    benchmark("scale").main(["--clips", "200", "--speakers", "10", "--out", str(tmp_path / "s.json")])
+    (row,) = json.loads((tmp_path / "s.json").read_text())["rows"]
+    assert row["clips"] == 200 and 40 < row["audio seconds"] < 80
+    assert all(row[step]["seconds"] > 0 and row[step]["peak MB"] > 50 for step in ("step 1", "step 2", "step 3"))
