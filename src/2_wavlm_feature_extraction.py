@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                   known=("mean", "std", "max", "first", "last"))  # fmt: skip
     add("--out", type=Path, help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
     add("--batch-seconds", type=cli.positive,
-        help="audio in a batch (default: 20 on a CPU, where every core takes a batch, 120 elsewhere)")  # fmt: skip
+        help="audio in a batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)")  # fmt: skip
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="to compute on")
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="to compute in")
     add("--limit", type=cli.positive, help="only so many clips, drawn with a fixed seed")

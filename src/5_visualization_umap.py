@@ -49,11 +49,14 @@ def main(argv: list[str] | None = None) -> None:
         return
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
     whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
-    cells = [
-        map_of(file.take(file.corpora == corpus), args.layer, args.seed, corpus)
-        for file in files
-        for corpus in sorted(set(file.corpora))
-    ]
+    cells = []
+    for file in files:
+        for corpus in sorted(set(file.corpora)):
+            inside = file.corpora == corpus
+            if file is files[0] and inside.all():  # drawn already
+                cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
+            else:
+                cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
 
     figures = (
         plots.map_pair(whole, ("x", "y")),

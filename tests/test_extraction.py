@@ -42,6 +42,39 @@ def test_batches_hold_every_clip_once_within_the_limit():
     assert padded < 1.05 * durations.sum()
 
 
+@pytest.mark.parametrize("first_alone", [True, False])
+def test_work_comes_back_in_order_and_never_runs_far_ahead(first_alone):
+    started, ended_when_second_began = [], []
+
+    def work(number):
+        started.append(number)
+        if number == 1:
+            ended_when_second_began.extend(finished)
+        time.sleep(0.05 if number == 0 else 0.001)
+        finished.append(number)
+        assert torch.get_num_threads() == 1
+        return number
+
+    finished, results = [], extraction.in_order(work, list(range(40)), 3, first_alone)
+    assert next(results) == 0
+    time.sleep(0.1)
+    assert len(started) <= 8  # the first, and twice as many as there are workers
+    assert list(results) == list(range(1, 40)) and sorted(started) == list(range(40))
+    assert ended_when_second_began == ([0] if first_alone else [])
+
+
+def test_a_failure_ends_the_work():
+    def work(number):
+        if number == 5:
+            raise InputError("five")
+        return number
+
+    results = extraction.in_order(work, list(range(1000)), 2)
+    assert [next(results) for _ in range(5)] == list(range(5))
+    with pytest.raises(InputError, match="five"):
+        next(results)
+
+
 @pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("last", [3]), ("3,0", [0, 3]), ("2", [2])])
 def test_layers(text, layers):
     assert extraction.chosen_layers(text, 3) == layers

@@ -21,7 +21,7 @@ from speechemb.pooling import Statistics, frame_statistics, merge, pool
 log = logging.getLogger(__name__)
 
 WINDOW_S = 30  # recordings longer than this are cut into equal windows: attention costs grow with the square
-CPU_BATCH_S = 20  # audio seconds in a batch where every core takes one of its own: its activations stay in the cache
+CPU_BATCH_S = 10  # audio seconds in a batch where every core takes one of its own: its activations stay in the cache
 FORWARD_S = 120  # audio seconds in one pass of the network at most, whatever the caller's batch
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHECKED_CLIPS = 4  # of the first batch, when `auto` has chosen half precision
@@ -69,6 +69,11 @@ class Encoder:
             self._reference = Network(model, torch.float32)
         # Cast here, never under inference_mode: weights made there fall off torch's fast bf16 paths.
         self._network = Network(model, PRECISIONS[self.precision])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the precision stands: with "auto" only after the first `embed`."""
+        return self._reference is None
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """Pooled hidden states (B, len(layers), dim * len(methods)) float32.

@@ -32,6 +32,7 @@ class EmbeddingModel(Protocol):
     identity: dict[str, Any]
     workers: int  # batches to compute at once
     batch_seconds: int  # audio in a batch, unless the user says otherwise
+    settled: bool  # False: the first `embed` settles the precision and has to be done before the others begin
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """(B, len(layers), dim * len(methods)) float32."""
@@ -78,19 +79,21 @@ def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
     ]
 
 
-def in_order(work: Callable[[Item], Result], items: list[Item], workers: int) -> Iterator[Result]:
-    """`work` of every item, in order: the first by itself, then `workers` at once, each on a single thread of torch.
+def in_order(
+    work: Callable[[Item], Result], items: list[Item], workers: int, first_alone: bool = False
+) -> Iterator[Result]:
+    """`work` of every item, in order, `workers` at once, each on a single thread of torch.
 
     A product on one core wastes none of it on waiting for the other cores' parts of the product, and comes out the
-    same on any number of cores. The first item goes alone because an encoder settles its precision on it. Results
-    that nobody has taken yet are bounded, so that memory does not grow where writing is slower than computing.
+    same on any number of cores. With `first_alone` the others begin when the first item is done. Results that nobody
+    has taken yet are bounded, so that memory does not grow where writing is slower than computing.
     """
     import torch
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(work, items[:1])
+        yield from pool.map(work, items[:first_alone])
         ahead: deque = deque()
-        for item in items[1:]:
+        for item in items[first_alone:]:
             ahead.append(pool.submit(work, item))
             if len(ahead) > 2 * workers:
                 yield ahead.popleft().result()
@@ -157,7 +160,7 @@ class Run:
         pause = 1 if sys.stderr.isatty() else 30  # a log file needs no line a second
         with tqdm(total=float(durations.sum()), unit=" audio s", bar_format=layout, mininterval=pause) as bar:
             bar.update(float(durations[finished].sum()))
-            computed = in_order(rows_of, [batch for _, batch in todo], self.model.workers)
+            computed = in_order(rows_of, [batch for _, batch in todo], self.model.workers, not self.model.settled)
             for (number, batch), rows in zip(todo, computed, strict=True):
                 if not (finite := np.isfinite(rows).all(axis=(1, 2))).all():
                     wrong = first(clips["clip_id"].to_numpy()[batch][~finite])
