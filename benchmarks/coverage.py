@@ -200,10 +200,11 @@ def holds(row: dict) -> bool:
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4000, help="samples a setting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "coverage.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "coverage.json",
+                        help="JSON file to write")  # fmt: skip
     return parser.parse_args(argv)
 
 
