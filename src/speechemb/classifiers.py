@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from speechemb.svm import Svm
+
 
 class Classifier(Protocol):
     """What the training and the prediction need of a classifier."""
@@ -69,12 +71,6 @@ class XGBoost:
         return self
 
 
-def _svm(n_classes: int, seed: int, **settings) -> Classifier:
-    from speechemb.svm import Svm
-
-    return Svm(n_classes, seed, **settings)
-
-
 def _mlp(n_classes: int, seed: int, **settings) -> Classifier:
     from speechemb.mlp import Mlp  # imports torch
 
@@ -87,5 +83,5 @@ def _superb(n_classes: int, seed: int, **settings) -> Classifier:
     return Superb(n_classes, seed, **settings)
 
 
-CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"svm": _svm, "mlp": _mlp, "xgboost": XGBoost, "superb": _superb}
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"svm": Svm, "mlp": _mlp, "xgboost": XGBoost, "superb": _superb}
 """Name -> `(n_classes, seed, **settings)`; `superb` is reached by `--protocol superb` only: it needs every layer."""
