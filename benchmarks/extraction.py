@@ -140,7 +140,7 @@ def methods(folder: Path, args: argparse.Namespace):
     import transformers
 
     from speechemb import encoders
-    from speechemb.extraction import in_order, plan_batches
+    from speechemb.extraction.run import in_order, plan_batches
 
     runs, model = {}, None
     if {"single", "padded"} & set(args.methods):
@@ -195,7 +195,7 @@ def product_rate(encoder, clock) -> float:
     and oneDNN's with packed weights."""
     import torch
 
-    from speechemb.linear import Linear
+    from speechemb.encoders.kernels import Linear
 
     dtype = encoder._network.dtype
     flops = seconds = 0.0

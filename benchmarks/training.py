@@ -51,13 +51,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import splits
+    from speechemb.splits.folds import make_folds
 
     warnings.simplefilter("ignore")
     results = []
     for dim in args.dims:
         x, y, speaker = planted(args, dim)
-        folds = splits.folds(y.astype(str), speaker, args.folds, "speaker", 0)
+        folds = make_folds(y.astype(str), speaker, args.folds, "speaker", 0)
         for name in args.classifiers:
             warm_up(name, x, y, speaker, not args.no_plain)
             results.append({"dim": dim, "classifier": name, **measured(name, x, y, speaker, folds, not args.no_plain)})
@@ -70,10 +70,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def warm_up(name: str, x: np.ndarray, y: np.ndarray, speaker: np.ndarray, with_plain: bool) -> None:
     """Imports and first calls do not count."""
-    from speechemb import splits
+    from speechemb.splits.folds import make_folds
 
     some = slice(0, 500)
-    folds = splits.folds(y[some].astype(str), speaker[some], 2, "speaker", 0)
+    folds = make_folds(y[some].astype(str), speaker[some], 2, "speaker", 0)
     measured(name, x[some, :8], y[some], speaker[some], folds, with_plain)
 
 
@@ -90,14 +90,14 @@ def planted(args: argparse.Namespace, dim: int) -> tuple[np.ndarray, np.ndarray,
 
 def measured(name: str, x: np.ndarray, y: np.ndarray, speaker: np.ndarray, folds: list, with_plain: bool) -> dict:
     """Seconds and UAR over all test clips."""
-    from speechemb import training
-    from speechemb.metrics import uar_of_numbers
+    from speechemb.metrics.classification import uar_of_numbers
+    from speechemb.training import cross_validation
 
-    task, recipe = training.Task(x, y, speaker, [str(k) for k in range(CLASSES)]), training.Recipe(name)
+    task, recipe = cross_validation.Task(x, y, speaker, [str(k) for k in range(CLASSES)]), cross_validation.Recipe(name)
     result = {}
     for final in (False, True):
         start = time.perf_counter()
-        outcome = training.cross_validated(recipe, task, folds, lambda figures: None, final=final)
+        outcome = cross_validation.cross_validated(recipe, task, folds, lambda figures: None, final=final)
         result["seconds with final" if final else "seconds"] = time.perf_counter() - start
     predicted = np.empty_like(y)
     for fold, probabilities in outcome.results:

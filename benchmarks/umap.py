@@ -86,10 +86,10 @@ def one(method: str, x) -> dict[str, float]:
 
 
 def ours(x) -> list:
-    from speechemb import maps
+    from speechemb.visualization import projection
 
-    graph = maps.neighbours(x)
-    return [maps.coordinates(x, graph, dims, 0) for dims in (2, 3)]
+    graph = projection.neighbours(x)
+    return [projection.coordinates(x, graph, dims, 0) for dims in (2, 3)]
 
 
 def plain(x) -> list:

@@ -17,8 +17,9 @@ The last line it prints
 
 import sys
 
-from speechemb import cli, corpora, emotions, paths
+from speechemb import cli, corpora, paths
 from speechemb.errors import InputError
+from speechemb.labels import DEFAULT_EMOTIONS, parse_emotions
 
 HUB_FRACTION = 0.05  # of IEMOCAP's hub copy: enough to try the pipeline, small enough for a first run
 
@@ -27,7 +28,7 @@ def parse_args(argv=None):
     parser = cli.parser(__doc__)
     cli.add_words(parser, "--corpora", ["iemocap", "cremad"], f"one or several of {', '.join(corpora.WORDS)}")
     parser.add_argument("--data-dir", metavar="DIR", help="the folder of the corpus; only with one corpus")
-    cli.add_words(parser, "--emotions", list(emotions.DEFAULT), "classes to keep, or `all` of the corpus")
+    cli.add_words(parser, "--emotions", list(DEFAULT_EMOTIONS), "classes to keep, or `all` of the corpus")
     parser.add_argument(
         "--iemocap-fraction",
         metavar="F",
@@ -48,9 +49,10 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from speechemb import artifacts, preprocessing
+    from speechemb.artifacts import storage
+    from speechemb.corpora import prepare
 
-    wanted = emotions.chosen(args.emotions)
+    wanted = parse_emotions(args.emotions)
     out_dir = paths.output(args.out_dir)
     if args.data_dir and len(args.corpora) > 1:
         raise InputError("--data-dir is the folder of one corpus: run this script once for each corpus")
@@ -65,21 +67,21 @@ def main(argv=None):
         print(f", of which {100 * fraction:g} % are drawn" if fraction < 1 else "")
         if corpus.published and len(corpus.clips) < corpus.published:
             cli.log.warning("%s: the published corpus has %d clips", corpus.name, corpus.published)
-        prepared.append(preprocessing.prepare(corpus, wanted, fraction, args.seed))
-    preprocessing.check_together(prepared, wanted)
+        prepared.append(prepare.prepare(corpus, wanted, fraction, args.seed))
+    prepare.check_together(prepared, wanted)
     for word in args.corpora:
         table = paths.existing(word.removeprefix(corpora.TABLE))
         if table in [out_dir / f"{one.corpus}.csv" for one in prepared]:
             raise InputError(f"{word} would be overwritten: move it out of {paths.shown(out_dir)}")
 
-    print(preprocessing.counts(prepared).to_string(index=False))
+    print(prepare.counts(prepared).to_string(index=False))
     for one in prepared:
-        for reason, n in preprocessing.left_out(one).items():
+        for reason, n in prepare.left_out(one).items():
             print(f"{one.corpus}: {n} left out: {reason}")
     # Only now: where one corpus fails, none is written.
     for one in prepared:
         path = out_dir / f"{one.corpus}.csv"
-        artifacts.write_metadata(path, one.frame, one.excluded, **one.content)
+        storage.write_metadata(path, one.frame, one.excluded, **one.content)
         print(f"wrote {paths.shown(path)} ({len(one.frame)} clips)")
 
 

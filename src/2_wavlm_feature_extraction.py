@@ -44,16 +44,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for torch.
-    from speechemb import embeddings, encoders, extraction
+    from speechemb import encoders
+    from speechemb.artifacts import embeddings
+    from speechemb.extraction.run import ExtractionRun, chosen_layers, read_clips
 
-    clips, left_out, inputs = extraction.read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
+    clips, left_out, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
     tag = "acoustic" if args.model == "acoustic" else encoders.tag_of(args.model)
     out = paths.output(args.out) if args.out else default_out(tag)
     source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
     model = load_model(args, out)
     methods = args.pooling if tag != "acoustic" else ["functionals"]
-    layers = extraction.chosen_layers(args.layers, model.n_layers)
-    run = extraction.Run(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
+    layers = chosen_layers(args.layers, model.n_layers)
+    run = ExtractionRun(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
     if embeddings.stands(out, run.fingerprint, args.overwrite):
         print(f"{paths.shown(out)} stands already, made with the same clips and settings")
         return
@@ -68,12 +70,13 @@ def main(argv: list[str] | None = None) -> None:
 def load_model(args: argparse.Namespace, out: Path):
     """The encoder, or the acoustic baseline. A resumed run keeps the precision it began with."""
     if args.model == "acoustic":
-        from speechemb.acoustic import Acoustic
+        from speechemb.encoders.acoustic import Acoustic
 
         return Acoustic()
-    from speechemb import encoders, partial
+    from speechemb import encoders
+    from speechemb.extraction import resume
 
-    begun = None if args.overwrite else partial.recorded_precision(out)
+    begun = None if args.overwrite else resume.recorded_precision(out)
     return encoders.load(args.model, args.device, begun or args.precision)
 
 

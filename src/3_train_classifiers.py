@@ -51,7 +51,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import embeddings, protocols, runs, training
+    from speechemb.artifacts import embeddings
+    from speechemb.splits import protocols
+    from speechemb.training import cross_validation
+    from speechemb.training.run import TrainingRun
 
     npz = [paths.existing(path) for path in args.npz_path]
     every_layer = args.protocol or args.layer in ("auto", "each")
@@ -66,9 +69,9 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
     for name in classifiers:
         for layer in layers:
-            recipe = training.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
-            task = training.task_of(plan.data, recipe, plan.group)
-            train_and_write(args, runs.Run(plan, task, recipe, protocol, npz))
+            recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
+            task = cross_validation.task_of(plan.data, recipe, plan.group)
+            train_and_write(args, TrainingRun(plan, task, recipe, protocol, npz))
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
@@ -76,7 +79,7 @@ def asked(args, data) -> tuple[list[str], list[str]]:
     from speechemb.errors import InputError
 
     if args.protocol == "superb":
-        from speechemb import superb
+        from speechemb.classifiers import superb
 
         if args.classifier != ["all"] or args.layer != "mean" or args.tune:
             raise InputError("--protocol superb brings its own classifier: leave out --classifier, --layer and --tune")
@@ -88,25 +91,27 @@ def asked(args, data) -> tuple[list[str], list[str]]:
 
 def train_and_write(args, run) -> None:
     """One classifier: out-of-fold predictions, log, and (where there is one) the model fitted on everything."""
-    from speechemb import artifacts, runs, training
+    from speechemb.artifacts import storage
+    from speechemb.training import cross_validation
+    from speechemb.training.run import headline
 
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
     results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
     makes_model = run.makes_model and args.layer != "each"
     needed = [results / f"predictions_{run.tag}.csv"] + [folder / "model.json"] * makes_model
-    if not args.overwrite and all(artifacts.stands(path, stamp) for path in needed):
+    if not args.overwrite and all(storage.stands(path, stamp) for path in needed):
         print(f"{paths.shown(needed[0])} stands already, made from the same embeddings by the same code")
         return
 
     def note(figures):
         print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
-    outcome = training.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
+    outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
     written = paths.shown(run.write(outcome, stamp, results))
     if outcome.final:
         run.write_model(folder, outcome.final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
-    print(f"{name}: {runs.headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
+    print(f"{name}: {headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")
 
 

@@ -30,38 +30,42 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import artifacts, audit, embeddings, evaluation, published, report, selection, significance, written
+    from speechemb.artifacts import embeddings, storage
     from speechemb.errors import InputError
+    from speechemb.evaluation import leakage_audit, literature, scores, significance
+    from speechemb.reports import outputs
+    from speechemb.reports.text import comparison_table, human_lines, published_text, ranking_text
+    from speechemb.training import layer_selection
 
     folder = paths.output(args.results_dir)
     files = sorted(folder.glob("predictions_*.csv"))
     if not files:
-        raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {artifacts.STEP3} first")
+        raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {storage.STEP3} first")
     # Every file is read and checked before the first result is written.
-    runs = [artifacts.read_predictions(path) for path in files]
+    runs = [storage.read_predictions(path) for path in files]
     for path, (_, stamp) in zip(files, runs, strict=True):
         embeddings.check_unchanged(path, stamp["inputs"])
-    results = [evaluation.evaluate(frame, stamp) for frame, stamp in runs]
+    results = [scores.evaluate(frame, stamp) for frame, stamp in runs]
     for result in results:
-        written.run(folder, result)
+        outputs.run(folder, result)
         if "cells" in result:
-            written.cross_corpus(folder, result)
+            outputs.cross_corpus(folder, result)
 
-    for name, curve in selection.layer_curves(results).items():
-        written.layer_curve(folder, name, curve, results)
+    for name, curve in layer_selection.layer_curves(results).items():
+        outputs.layer_curve(folder, name, curve, results)
 
-    table = evaluation.comparison(results)
-    stamp = evaluation.stamp_of_all(results)
-    artifacts.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
-    artifacts.write_json(folder / "metrics.json", {**stamp, "runs": [evaluation.short(result) for result in results]})
-    written.audit(folder, audit.table(results), stamp)
+    table = scores.comparison(results)
+    stamp = scores.stamp_of_all(results)
+    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
+    storage.write_json(folder / "metrics.json", {**stamp, "runs": [scores.short(result) for result in results]})
+    outputs.audit(folder, leakage_audit.table(results), stamp)
     tags, frames = [result["tag"] for result in results], [frame for frame, _ in runs]
     groups = significance.ranked(table, dict(zip(tags, frames, strict=True)))
-    written.ranking(folder, groups, stamp)
-    figures = published.beside(results, published.read())
-    artifacts.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
-    print(report.comparison_table(table))
-    texts = [*report.human_lines(results), report.ranking_text(groups), report.published_text(figures)]
+    outputs.ranking(folder, groups, stamp)
+    figures = literature.beside(results, literature.read())
+    storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
+    print(comparison_table(table))
+    texts = [*human_lines(results), ranking_text(groups), published_text(figures)]
     print(*filter(None, texts), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
 

@@ -37,14 +37,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import pandas as pd
 
-    from speechemb import artifacts, embeddings, plots, provenance
+    from speechemb.artifacts import embeddings, provenance, storage
+    from speechemb.visualization import figures
 
     npz = [paths.existing(path) for path in args.npz_path]
     files = [embeddings.read(path, args.layer).originals() for path in npz]
     folder = paths.output(args.results_dir)
-    stamp = provenance.stamp("map", artifacts.SCHEMA, layer=args.layer, seed=args.seed,
+    stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed,
                              embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
-    if all(artifacts.stands(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
+    if all(storage.stands(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps stand already")
         return
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
@@ -59,15 +60,15 @@ def main(argv: list[str] | None = None) -> None:
                 cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
 
     figures = (
-        plots.map_pair(whole, ("x", "y")),
-        plots.map_pair(whole, ("x3", "y3", "z3")),
-        plots.map_grid(cells, "emotion"),
-        plots.map_grid(cells, "speaker"),
+        figures.map_pair(whole, ("x", "y")),
+        figures.map_pair(whole, ("x3", "y3", "z3")),
+        figures.map_grid(cells, "emotion"),
+        figures.map_grid(cells, "speaker"),
     )
     for name, figure in zip(PICTURES, figures, strict=True):
-        artifacts.write_figure(folder / name, figure)
+        storage.write_figure(folder / name, figure)
     # Last: with the CSV the maps stand.
-    artifacts.write_csv(folder / "umap_emotion.csv", pd.concat([whole, *cells], ignore_index=True), stamp)
+    storage.write_csv(folder / "umap_emotion.csv", pd.concat([whole, *cells], ignore_index=True), stamp)
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 
@@ -75,16 +76,16 @@ def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
     """Coordinates of one map, a row a clip; prints what the neighbourhoods consist of."""
     import pandas as pd
 
-    from speechemb import maps
+    from speechemb.visualization import projection
 
     x = data.features(layer)
-    graph = maps.neighbours(x)
+    graph = projection.neighbours(x)
     frame = pd.DataFrame({"encoder": data.tag, "map": name, "clip_id": data.clip_ids, "corpus": data.corpora,
                           "emotion": data.labels, "speaker": data.speakers})  # fmt: skip
-    frame[["x", "y"]] = maps.coordinates(x, graph, 2, seed)
-    frame[["x3", "y3", "z3"]] = maps.coordinates(x, graph, 3, seed) if three_d else float("nan")
+    frame[["x", "y"]] = projection.coordinates(x, graph, 2, seed)
+    frame[["x3", "y3", "z3"]] = projection.coordinates(x, graph, 3, seed) if three_d else float("nan")
     for what, values in (("emotion", data.labels), ("speaker", data.speakers)):
-        found, expected = maps.purity(graph, values)
+        found, expected = projection.purity(graph, values)
         print(f"{data.tag}, {name}: {found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)")
     return frame
 

@@ -32,20 +32,22 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import pandas as pd
 
-    from speechemb import artifacts, prediction, trained
+    from speechemb import inference
+    from speechemb.artifacts import storage
+    from speechemb.classifiers import persistence
 
     files = audio_files([paths.existing(path) for path in args.audio])
-    classifier, meta = trained.load(paths.existing(args.model))
-    encoder = prediction.encoder_of(meta, args.encoder)
+    classifier, meta = persistence.load(paths.existing(args.model))
+    encoder = inference.encoder_of(meta, args.encoder)
     rows, refused = [], []
     for start in range(0, len(files), AT_ONCE):
-        waveforms, bad = prediction.usable(files[start : start + AT_ONCE])
+        waveforms, bad = inference.usable(files[start : start + AT_ONCE])
         refused += bad
-        rows += prediction.predict(classifier, encoder, meta, waveforms)
+        rows += inference.predict(classifier, encoder, meta, waveforms)
     table = pd.DataFrame(rows, columns=["path", "emotion", *(f"p_{label}" for label in meta["labels"])]).round(6)
     text = table.to_csv(index=False, lineterminator="\n")
     if args.out:
-        artifacts.write_text(paths.output(args.out), text)
+        storage.write_text(paths.output(args.out), text)
     else:
         print(text, end="")
     for path, reason in refused:

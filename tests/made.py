@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from speechemb import embeddings, provenance
+from speechemb.artifacts import embeddings, provenance
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechemb import artifacts, cli, embeddings, trained
-from speechemb.artifacts import ArtifactError
+from speechemb import cli
+from speechemb.artifacts import embeddings, storage
+from speechemb.artifacts.storage import ArtifactError
+from speechemb.classifiers import persistence
 from speechemb.errors import InputError
 
 
@@ -56,10 +58,10 @@ def chain(once, tmp_path):
 
 
 READERS = {
-    "metadata": artifacts.read_metadata,
+    "metadata": storage.read_metadata,
     "embeddings": embeddings.read,
-    "predictions": artifacts.read_predictions,
-    "model": trained.load,
+    "predictions": storage.read_predictions,
+    "model": persistence.load,
 }
 REMEDIES = {"metadata": "1_data", "embeddings": "2_wavlm", "predictions": "3_train", "model": "3_train"}
 
@@ -112,7 +114,7 @@ def test_a_csv_edited_by_hand(chain, kind):
 
 @pytest.mark.parametrize("kind", ["metadata", "predictions"])
 def test_a_csv_of_ones_own(chain, kind):
-    artifacts.sidecar(chain[kind]).unlink()
+    storage.sidecar(chain[kind]).unlink()
     assert "no script wrote it" in refused(chain, kind)
 
 
@@ -120,7 +122,7 @@ def test_a_csv_of_ones_own(chain, kind):
     ("kind", "key", "value"), [("predictions", "protocol", "speaker "), ("model", "layer", "last")]
 )
 def test_a_claim_edited_by_hand(chain, kind, key, value):
-    file = chain["model"] / "model.json" if kind == "model" else artifacts.sidecar(chain[kind])
+    file = chain["model"] / "model.json" if kind == "model" else storage.sidecar(chain[kind])
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, key: value}))
     assert "changed" in refused(chain, kind)
@@ -208,8 +210,8 @@ def test_stale_embeddings_are_noticed_by_step_4(script, tmp_path):
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "x.json"
-    artifacts.write_json(file, {"kind": "old"})
-    with pytest.raises(RuntimeError), artifacts.atomic(file) as temporary:
+    storage.write_json(file, {"kind": "old"})
+    with pytest.raises(RuntimeError), storage.atomic(file) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(file.read_text())["kind"] == "old" and list(tmp_path.iterdir()) == [file]

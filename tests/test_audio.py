@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from speechemb import audio
+from speechemb.audio import decoding
 from speechemb.errors import InputError
 
 
@@ -23,22 +23,22 @@ def strongest_hz(waveform: np.ndarray, rate: int) -> float:
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
 def test_any_sample_rate_becomes_16_khz_and_keeps_pitch_and_level(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", tone(rate), rate, subtype="FLOAT")
-    loaded = audio.load(tmp_path / "a.wav")
+    loaded = decoding.load(tmp_path / "a.wav")
     assert loaded.dtype == np.float32 and loaded.shape == (16_000,)
     assert strongest_hz(loaded, 16_000) == pytest.approx(440, abs=1)
     assert loaded[1000:-1000].std() == pytest.approx(0.5 / np.sqrt(2), rel=1e-3)
-    assert audio.read(tmp_path / "a.wav")[1] == rate
+    assert decoding.read(tmp_path / "a.wav")[1] == rate
 
 
 def test_resampling_removes_what_16_khz_cannot_hold(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(48_000, hz=12_000), 48_000, subtype="FLOAT")
-    assert np.abs(audio.load(tmp_path / "a.wav")[500:-500]).max() < 1e-4
+    assert np.abs(decoding.load(tmp_path / "a.wav")[500:-500]).max() < 1e-4
 
 
 def test_resampling_of_speech_agrees_with_scipy(shared):
     path = sorted((shared / "data" / "ravdess_original").glob("*.wav"))[0]
-    waveform, rate = audio.read(path)
-    ours, theirs = audio.load(path), resample_poly(waveform.astype(np.float64), 1, rate // 16_000)
+    waveform, rate = decoding.read(path)
+    ours, theirs = decoding.load(path), resample_poly(waveform.astype(np.float64), 1, rate // 16_000)
     assert rate == 48_000 and abs(len(ours) - len(theirs)) <= 1
     n = min(len(ours), len(theirs))
     # Their filters differ near 8 kHz, where one of them has to give way; below 6 kHz nothing may differ.
@@ -49,20 +49,20 @@ def test_resampling_of_speech_agrees_with_scipy(shared):
 def test_stereo_is_averaged(tmp_path):
     left, right = tone(16_000), tone(16_000, hz=880)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 16_000, subtype="FLOAT")
-    np.testing.assert_allclose(audio.load(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
+    np.testing.assert_allclose(decoding.load(tmp_path / "a.wav"), (left + right) / 2, atol=1e-6)
 
 
 def test_real_stereo_clips_are_read_as_mono(shared):
     paths = sorted((shared / "data" / "ravdess_original").glob("*.wav"))
     channels = [soundfile.info(path).channels for path in paths]
     assert channels.count(2) == 5
-    assert all(audio.read(path)[0].ndim == 1 for path in paths)
+    assert all(decoding.read(path)[0].ndim == 1 for path in paths)
 
 
 @pytest.mark.parametrize("kind", ["AIFF", "FLAC", "OGG", "WAV"])
 def test_content_counts_not_the_name(tmp_path, kind):
     soundfile.write(tmp_path / "clip.wav", tone(16_000), 16_000, format=kind)
-    assert strongest_hz(audio.load(tmp_path / "clip.wav"), 16_000) == pytest.approx(440, abs=1)
+    assert strongest_hz(decoding.load(tmp_path / "clip.wav"), 16_000) == pytest.approx(440, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_content_counts_not_the_name(tmp_path, kind):
     ],
 )
 def test_check_names_the_reason(waveform, reason):
-    assert audio.check(waveform.astype(np.float32), 16_000) == reason
+    assert decoding.check(waveform.astype(np.float32), 16_000) == reason
 
 
 def test_no_real_clip_counts_as_unusable(shared):
     for path in sorted((shared / "data" / "ravdess" / "Actor_01").glob("*.flac")):
-        assert audio.check(*audio.read(path)) is None
+        assert decoding.check(*decoding.read(path)) is None
 
 
 def damaged(kind: str, keep: float):
@@ -117,7 +117,7 @@ def damaged(kind: str, keep: float):
 def test_unreadable_files_raise_one_line_with_the_name(tmp_path, make, reason):
     make(tmp_path / "bad.wav")
     with pytest.raises(InputError, match=reason) as raised:
-        audio.load(tmp_path / "bad.wav")
+        decoding.load(tmp_path / "bad.wav")
     assert "bad.wav" in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -128,21 +128,21 @@ def test_a_header_that_promises_too_much_does_not_take_the_memory(tmp_path):
     data[22:26] = b"\xff" * 4
     (tmp_path / "a.flac").write_bytes(data)
     with pytest.raises(InputError, match="truncated|decoded"):
-        audio.load(tmp_path / "a.flac")
+        decoding.load(tmp_path / "a.flac")
 
 
 def test_wav_written_into_a_pipe_is_not_truncated(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
     data = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(data[:4] + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:])
-    assert audio.load(tmp_path / "a.wav").shape == (16_000,)
+    assert decoding.load(tmp_path / "a.wav").shape == (16_000,)
 
 
 def test_load_refuses_a_file_that_changed(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(16_000), 16_000)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert audio.load(path, sha256).shape == (16_000,)
+    assert decoding.load(path, sha256).shape == (16_000,)
     soundfile.write(path, tone(16_000, hz=441), 16_000)
     with pytest.raises(InputError, match="changed since step 1; rerun python src/1_data_preprocessing.py"):
-        audio.load(path, sha256)
+        decoding.load(path, sha256)

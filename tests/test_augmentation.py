@@ -6,7 +6,8 @@ import made
 import numpy as np
 import pytest
 
-from speechemb import augmentation, embeddings
+from speechemb.artifacts import embeddings
+from speechemb.audio import augmentation
 
 RATE = 16000
 
@@ -122,7 +123,7 @@ def test_copies_depend_neither_on_the_batches_nor_on_the_other_clips(script, met
 
 
 def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadata, tmp_path, monkeypatch):
-    from speechemb.acoustic import Acoustic
+    from speechemb.encoders.acoustic import Acoustic
 
     flags = ["--augment", "1", "--batch-seconds", "2"]
     step2(script, metadata, tmp_path / "whole.npz", *flags)

@@ -111,10 +111,10 @@ def test_without_onednn_the_result_is_the_same(tmp_path, monkeypatch):
 
 
 def real_clips(shared: Path, n: int) -> list[np.ndarray]:
-    from speechemb import audio
+    from speechemb.audio import decoding
 
     files = sorted(path for path in (shared / "data" / "ravdess").rglob("03-01-*") if path.is_file())
-    return [audio.load(path) for path in files[:: len(files) // n][:n]]
+    return [decoding.load(path) for path in files[:: len(files) // n][:n]]
 
 
 def test_wavlm_nano_on_real_speech(shared):

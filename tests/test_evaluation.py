@@ -9,8 +9,10 @@ import pytest
 from conftest import ROOT
 from sklearn import metrics as sk
 
-from speechemb import artifacts, evaluation, maps
+from speechemb.artifacts import storage
 from speechemb.errors import InputError
+from speechemb.evaluation import scores
+from speechemb.visualization import projection
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def results(script, tmp_path):
 def test_every_figure_is_scikit_learns(results, script):
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     for path in results.glob("predictions_*.csv"):
-        frame, stamp = artifacts.read_predictions(path)
+        frame, stamp = storage.read_predictions(path)
         found = json.loads(
             (results / path.name.replace("predictions", "evaluation_results")).with_suffix(".json").read_text()
         )
@@ -59,7 +61,7 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     printed = capsys.readouterr().out
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
-    assert table.columns.tolist() == list(evaluation.COLUMNS) and len(table) == 2
+    assert table.columns.tolist() == list(scores.COLUMNS) and len(table) == 2
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
     for pattern in ("confusion_matrix_*_cv.png", "per_class_*.png", "classification_report_*.txt"):
@@ -109,7 +111,7 @@ def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_p
 def test_neighbours_are_the_nearest():
     x = np.random.default_rng(0).normal(size=(60, 5))
     x[1] = x[0]  # a duplicate
-    indices, distances = maps.neighbours(x)
+    indices, distances = projection.neighbours(x)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     expected = np.sort(np.linalg.norm(z[:, None] - z[None], axis=2), axis=1)[:, :15]
     np.testing.assert_allclose(distances, expected, atol=1e-5)

@@ -12,8 +12,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from speechemb import acoustic, embeddings, extraction
+from speechemb.artifacts import embeddings
+from speechemb.encoders import acoustic
 from speechemb.errors import InputError
+from speechemb.extraction.run import chosen_layers, in_order, plan_batches
 
 NANO = ROOT / "models" / "wavlm-nano"
 
@@ -33,7 +35,7 @@ def step2(script, metadata, out, *flags):
 def test_batches_hold_every_clip_once_within_the_limit():
     durations = np.random.default_rng(0).uniform(0.2, 9, 500)
     durations[7] = 100.0  # longer than a batch: alone
-    batches = extraction.plan_batches(durations, 40)
+    batches = plan_batches(durations, 40)
     assert sorted(np.concatenate(batches)) == list(range(500))
     assert batches[0].tolist() == [7]
     for batch in batches[1:]:
@@ -55,7 +57,7 @@ def test_work_comes_back_in_order_and_never_runs_far_ahead(first_alone):
         assert torch.get_num_threads() == 1
         return number
 
-    finished, results = [], extraction.in_order(work, list(range(40)), 3, first_alone)
+    finished, results = [], in_order(work, list(range(40)), 3, first_alone)
     assert next(results) == 0
     time.sleep(0.1)
     assert len(started) <= 8  # the first, and twice as many as there are workers
@@ -69,7 +71,7 @@ def test_a_failure_ends_the_work():
             raise InputError("five")
         return number
 
-    results = extraction.in_order(work, list(range(1000)), 2)
+    results = in_order(work, list(range(1000)), 2)
     assert [next(results) for _ in range(5)] == list(range(5))
     with pytest.raises(InputError, match="five"):
         next(results)
@@ -77,13 +79,13 @@ def test_a_failure_ends_the_work():
 
 @pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("last", [3]), ("3,0", [0, 3]), ("2", [2])])
 def test_layers(text, layers):
-    assert extraction.chosen_layers(text, 3) == layers
+    assert chosen_layers(text, 3) == layers
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "first", "", "1;2"])
 def test_wrong_layers(text):
     with pytest.raises(InputError, match="--layers"):
-        extraction.chosen_layers(text, 3)
+        chosen_layers(text, 3)
 
 
 def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, metadata, tmp_path):

@@ -9,8 +9,10 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from test_significance import LABELS, predictions, stamp
 
-from speechemb import evaluation, fairness, human, plots, report
-from speechemb.artifacts import ArtifactError
+from speechemb.artifacts.storage import ArtifactError
+from speechemb.evaluation import fairness, listeners, scores
+from speechemb.reports.text import classification_report
+from speechemb.visualization import figures
 
 
 def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, clips: int = 40) -> dict:
@@ -19,7 +21,7 @@ def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, cli
     women = frames[0]["speaker"].str[1:].astype(int) % 2 == 0
     frame = pd.concat([frames[0][women], frames[1][~women]]).sort_index()
     genders = {f"c/s{i:02d}": ("male" if i % 2 else "female") for i in range(speakers)}
-    return {"frame": frame, **evaluation.evaluate(frame, stamp("run", genders=genders))}
+    return {"frame": frame, **scores.evaluate(frame, stamp("run", genders=genders))}
 
 
 def test_a_planted_bias_is_found_and_measured():
@@ -35,7 +37,7 @@ def test_a_planted_bias_is_found_and_measured():
     gap = result["gender_gap"]
     assert (gap["better"], gap["worse"]) == ("female", "male") and gap["p"] < 0.01
     assert gap["difference"] == pytest.approx(result["by_gender"]["female"]["uar"] - result["by_gender"]["male"]["uar"])
-    text = report.classification_report(result)
+    text = classification_report(result)
     assert "female - male" in text and ", told apart" in text
 
 
@@ -62,20 +64,20 @@ def test_speakers_are_listed_worst_first_with_their_clips_as_the_unit():
     assert rows[0]["gender"] == "male" and rows[-1]["gender"] == "female"
     assert all(row["interval_95"][0] < row["uar"] < row["interval_95"][1] for row in rows)
     # The same clips three times over (repeated folds) tell no more about a speaker than once.
-    thrice = evaluation.evaluate(pd.concat([frame] * 3), stamp("run", repeats=3))["by_speaker"]
+    thrice = scores.evaluate(pd.concat([frame] * 3), stamp("run", repeats=3))["by_speaker"]
     assert [row["clips"] for row in thrice] == [row["clips"] for row in rows] == [40] * 16
     assert [row["interval_95"] for row in thrice] == [pytest.approx(row["interval_95"], abs=0.02) for row in rows]
 
 
 def test_unknown_speakers_and_genders_give_no_comparison():
     frame = predictions(0.6, 0, speakers=6)
-    result = evaluation.evaluate(frame, stamp("run"))
+    result = scores.evaluate(frame, stamp("run"))
     assert result["by_gender"] == {} and result["gender_gap"] is None and len(result["by_speaker"]) == 6
-    one = evaluation.evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
+    one = scores.evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
     assert one["by_gender"]["female"]["interval_95"] is None and one["by_gender"]["female"]["speakers"] == 1
-    nobody = evaluation.evaluate(frame.assign(speaker=""), stamp("run"))
-    assert nobody["by_speaker"] == [] and plots.fairness(nobody, "") is None
-    assert "by speaker" not in report.classification_report(nobody)
+    nobody = scores.evaluate(frame.assign(speaker=""), stamp("run"))
+    assert nobody["by_speaker"] == [] and figures.fairness(nobody, "") is None
+    assert "by speaker" not in classification_report(nobody)
 
 
 def test_step_4_writes_bars_and_reliability(script, tmp_path):
@@ -104,13 +106,13 @@ def test_step_4_writes_bars_and_reliability(script, tmp_path):
 
 def test_listeners_reach_what_the_corpus_says(shared):
     table = shared / "data" / "crema_d_metadata" / "summaryTable.csv"
-    six = human.listeners(["neutral", "happy", "sad", "angry", "fearful", "disgust"], table)
+    six = listeners.listeners(["neutral", "happy", "sad", "angry", "fearful", "disgust"], table)
     assert six["clips"] == 7442 and 0.40 < six["accuracy"] < 0.42
     frame = pd.read_csv(table)
     acted = frame["FileName"].str.split("_").str[2].str[0]
     assert six["accuracy"] == pytest.approx((frame["VoiceVote"] == acted).mean(), abs=1e-12)
     assert six["uar"] == pytest.approx((frame["VoiceVote"] == acted).groupby(acted).mean().mean(), abs=1e-12)
-    four = human.listeners(LABELS, table)
+    four = listeners.listeners(LABELS, table)
     part = acted.isin(list("NHSA"))
     assert four["clips"] == 4900 and "chose among six" in four["note"]
     assert four["accuracy"] == pytest.approx((frame["VoiceVote"] == acted)[part].mean(), abs=1e-12)
@@ -120,14 +122,17 @@ def test_a_tie_is_wrong_and_a_foreign_table_is_refused(tmp_path, monkeypatch):
     table = tmp_path / "summaryTable.csv"
     rows = ["FileName,VoiceVote", "1001_DFA_ANG_XX,A", "1001_DFA_SAD_XX,N:S", "1001_DFA_NEU_XX,N", "1001_DFA_HAP_XX,D"]
     table.write_text("\n".join(rows) + "\n")
-    found = human.listeners(LABELS, table)
+    found = listeners.listeners(LABELS, table)
     assert found["accuracy"] == 0.5 and found["recall"] == {"neutral": 1.0, "happy": 0.0, "sad": 0.0, "angry": 1.0}
-    assert human.listeners(["calm", "sad"], table) is None and human.listeners(LABELS, tmp_path / "none.csv") is None
-    monkeypatch.setattr(human, "TABLE", table)
+    assert (
+        listeners.listeners(["calm", "sad"], table) is None
+        and listeners.listeners(LABELS, tmp_path / "none.csv") is None
+    )
+    monkeypatch.setattr(listeners, "TABLE", table)
     for corpora, expected in ((["cremad"], found), (["cremad", "c"], None), (["ravdess"], None)):
-        result = evaluation.evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
+        result = scores.evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
         assert result["human"] == expected
-        assert ("listeners, 4 classes" in report.classification_report(result)) == bool(expected)
+        assert ("listeners, 4 classes" in classification_report(result)) == bool(expected)
     table.write_text("a,b\n1,2\n")
     with pytest.raises(ArtifactError, match="summaryTable.csv.*FileName"):
-        human.listeners(LABELS, table)
+        listeners.listeners(LABELS, table)

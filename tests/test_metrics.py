@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from speechemb import metrics
+from speechemb.metrics import classification
 
 LABELS = ["neutral", "happy", "sad", "angry"]
 
@@ -55,27 +55,27 @@ def test_summary_agrees_with_scikit_learn(case):
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        measured = metrics.summary(true, predicted, LABELS)
+        measured = classification.summary(true, predicted, LABELS)
     assert measured == pytest.approx(expected, abs=1e-12, rel=0)
     for name in ("accuracy", "uar", "macro_f1", "weighted_f1"):
-        assert getattr(metrics, name)(true, predicted, LABELS) == measured[name]
+        assert getattr(classification, name)(true, predicted, LABELS) == measured[name]
 
 
 def test_confusion_and_per_class_agree_with_scikit_learn(case):
     true, predicted = case
-    matrix = metrics.confusion(true, predicted, LABELS)
+    matrix = classification.confusion(true, predicted, LABELS)
     assert matrix.dtype == np.int64
     np.testing.assert_array_equal(matrix, sk.confusion_matrix(true, predicted, labels=LABELS))
     expected = sk.precision_recall_fscore_support(true, predicted, labels=LABELS, zero_division=0)
-    measured = metrics.per_class(true, predicted, LABELS)
+    measured = classification.per_class(true, predicted, LABELS)
     assert list(measured) == LABELS
     values = np.array([list(row.values()) for row in measured.values()], dtype=float).T
     np.testing.assert_allclose(values, np.array(expected, dtype=float), atol=1e-12, rtol=0)
 
 
 def test_a_stack_of_matrices_gives_what_each_matrix_gives():
-    stack = np.stack([metrics.confusion(*case, LABELS) for case in CASES.values()]).reshape(3, 4, 4, 4)
-    for name, statistic in metrics.STATISTICS.items():
+    stack = np.stack([classification.confusion(*case, LABELS) for case in CASES.values()]).reshape(3, 4, 4, 4)
+    for name, statistic in classification.STATISTICS.items():
         values = statistic(stack)
         assert values.shape == (3, 4), name
         singles = [statistic(matrix) for matrix in stack.reshape(-1, 4, 4)]
@@ -84,30 +84,30 @@ def test_a_stack_of_matrices_gives_what_each_matrix_gives():
 
 def test_an_empty_matrix_in_a_stack_is_nan_and_leaves_the_others_alone():
     stack = np.stack([np.zeros((4, 4)), np.eye(4)])
-    for name, statistic in metrics.STATISTICS.items():
+    for name, statistic in classification.STATISTICS.items():
         np.testing.assert_array_equal(statistic(stack), [np.nan, 1.0], err_msg=name)
 
 
 def test_absent_classes_are_left_out_of_uar_but_count_in_macro_f1():
     answers = ["sad", "happy"]
-    assert metrics.uar(answers, answers, LABELS) == 1
-    assert metrics.macro_f1(answers, answers, LABELS) == 0.5
-    assert metrics.macro_f1(answers, answers, ["sad", "happy"]) == 1
+    assert classification.uar(answers, answers, LABELS) == 1
+    assert classification.macro_f1(answers, answers, LABELS) == 0.5
+    assert classification.macro_f1(answers, answers, ["sad", "happy"]) == 1
 
 
 @pytest.mark.parametrize("true", [["sad", "sad", "happy"], ["sad", "happy"], ["angry"]])
 def test_majority_is_the_best_constant_answer(true):
-    measured = metrics.majority(true, LABELS)
-    constant = {label: metrics.accuracy(true, [label] * len(true), LABELS) for label in LABELS}
+    measured = classification.majority(true, LABELS)
+    constant = {label: classification.accuracy(true, [label] * len(true), LABELS) for label in LABELS}
     assert measured["accuracy"] == max(constant.values()) == constant[measured["label"]]
-    assert measured["uar"] == metrics.uar(true, [measured["label"]] * len(true), LABELS)
+    assert measured["uar"] == classification.uar(true, [measured["label"]] * len(true), LABELS)
 
 
 def test_chance_uar_is_what_a_blind_answer_scores_whatever_the_class_balance():
     true = np.repeat(LABELS, [40_000, 20_000, 8_000, 2_000])
     blind = np.random.default_rng(0).choice(LABELS, len(true), p=[0.7, 0.1, 0.1, 0.1])
-    assert metrics.chance_uar(LABELS) == 0.25
-    assert metrics.uar(true, blind, LABELS) == pytest.approx(0.25, abs=0.01)
+    assert classification.chance_uar(LABELS) == 0.25
+    assert classification.uar(true, blind, LABELS) == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_chance_uar_is_what_a_blind_answer_scores_whatever_the_class_balance():
     ],
 )
 def test_bad_labels_are_named(true, predicted, labels, message):
-    for function in (metrics.confusion, metrics.summary, metrics.per_class, metrics.uar):
+    for function in (classification.confusion, classification.summary, classification.per_class, classification.uar):
         with pytest.raises(ValueError, match=message):
             function(true, predicted, labels)
 
@@ -146,9 +146,9 @@ def test_calibration_error_agrees_with_its_definition(n_bins):
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.full(4, 0.5), 300)
     true = rng.choice(LABELS, 300)
-    measured = metrics.expected_calibration_error(true, probabilities, LABELS, n_bins)
+    measured = classification.expected_calibration_error(true, probabilities, LABELS, n_bins)
     assert measured == pytest.approx(slow_ece(true, probabilities, n_bins), abs=1e-12)
-    bins = metrics.reliability(true, probabilities, LABELS, n_bins)
+    bins = classification.reliability(true, probabilities, LABELS, n_bins)
     assert bins["count"].sum() == 300 and len(bins["edges"]) == n_bins + 1
     used = bins["count"] > 0
     assert ((bins["confidence"] > bins["edges"][:-1]) & (bins["confidence"] <= bins["edges"][1:]))[used].all()
@@ -159,14 +159,14 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_classifier():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(4), 50_000)
     drawn = (rng.random((50_000, 1)) > probabilities.cumsum(1)).sum(1).clip(0, 3)
-    calibrated = metrics.expected_calibration_error(np.array(LABELS)[drawn], probabilities, LABELS)
+    calibrated = classification.expected_calibration_error(np.array(LABELS)[drawn], probabilities, LABELS)
     assert calibrated < 0.01
     certain = np.tile([1.0, 0, 0, 0], (4, 1))
-    assert metrics.expected_calibration_error(LABELS, certain, LABELS) == pytest.approx(0.75)
+    assert classification.expected_calibration_error(LABELS, certain, LABELS) == pytest.approx(0.75)
 
 
 def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
-    bins = metrics.reliability(["neutral"], [[0.5, 0.5, 0, 0]], LABELS, n_bins=2)
+    bins = classification.reliability(["neutral"], [[0.5, 0.5, 0, 0]], LABELS, n_bins=2)
     np.testing.assert_array_equal(bins["count"], [1, 0])
     assert bins["accuracy"][0] == 1
 
@@ -183,11 +183,11 @@ def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
 )
 def test_what_is_no_probability_is_refused(probabilities, message):
     with pytest.raises(ValueError, match=message):
-        metrics.reliability(["sad"], probabilities, LABELS)
+        classification.reliability(["sad"], probabilities, LABELS)
     with pytest.raises(ValueError, match="no true labels"):
-        metrics.expected_calibration_error([], np.empty((0, 4)), LABELS)
+        classification.expected_calibration_error([], np.empty((0, 4)), LABELS)
 
 
 def test_the_examples_in_the_docstrings():
-    result = doctest.testmod(metrics)
+    result = doctest.testmod(classification)
     assert result.attempted > 15 and result.failed == 0

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from models import make_model
-from speechemb import embeddings
+from speechemb.artifacts import embeddings
 
 
 @pytest.fixture(scope="module")

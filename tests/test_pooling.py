@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechemb.pooling import POOLINGS, frame_statistics, merge, pool
+from speechemb.encoders.pooling import POOLINGS, frame_statistics, merge, pool
 
 LENGTHS = [7, 1, 12, 5]
 

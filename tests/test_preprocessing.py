@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from speechemb import artifacts, corpora, emotions, preprocessing
-from speechemb.corpora import Clip
+from speechemb import corpora
+from speechemb.artifacts import storage
+from speechemb.corpora import Clip, prepare
 from speechemb.errors import InputError
+from speechemb.labels import canonical
 
 ROOT = Path(__file__).resolve().parents[1]
 SILENT = "1076_MTI_SAD_XX"
@@ -46,7 +48,7 @@ def noise(seed: int, seconds: float = 0.15) -> bytes:
 
 
 def rows_of(folder: Path, corpus: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    frame, _ = artifacts.read_metadata(folder / f"{corpus}.csv")
+    frame, _ = storage.read_metadata(folder / f"{corpus}.csv")
     return frame, pd.read_csv(folder / f"{corpus}_excluded.csv", dtype=str, keep_default_na=False)
 
 
@@ -219,7 +221,7 @@ def test_iemocap_subset_is_exact_stratified_and_byte_identical_on_rerun(
     assert len(frame) == round(0.05 * 5531) == 277
     assert (excluded.reason == "not in the 5 % subset").sum() == 5531 - 277
     turns = pd.read_csv(shared / "data" / "iemocap_metadata" / "turns_4class.csv")
-    turns["emotion"] = turns.label.replace("exc", "hap").map(emotions.canonical)
+    turns["emotion"] = turns.label.replace("exc", "hap").map(canonical)
     turns["session"] = turns.turn.str[:5]
     share = turns.groupby(["emotion", "session"]).size() * 277 / 5531
     drawn = frame.groupby(["emotion", "session"]).size().reindex(share.index, fill_value=0)
@@ -231,11 +233,11 @@ def test_subset_has_the_exact_size_whatever_the_order(fraction):
     clips = [
         Clip(f"x/{i:04d}", Path(f"{i}.wav"), "x", emotion="abc"[i % 7 % 3], session=str(i % 5)) for i in range(997)
     ]
-    drawn = preprocessing.subset(clips, fraction, seed=3)
+    drawn = prepare.subset(clips, fraction, seed=3)
     assert len(drawn) == len({clip.clip_id for clip in drawn}) == max(1, round(fraction * 997))
-    assert set(drawn) == set(preprocessing.subset(clips[::-1], fraction, seed=3))
+    assert set(drawn) == set(prepare.subset(clips[::-1], fraction, seed=3))
     if fraction > 0.001:  # else it is a single clip
-        assert set(drawn) != set(preprocessing.subset(clips, fraction, seed=4))
+        assert set(drawn) != set(prepare.subset(clips, fraction, seed=4))
 
 
 # ---------------------------------------------------------------- every reason, through a table
@@ -379,7 +381,7 @@ def test_a_table_is_not_overwritten_by_its_own_result(tmp_path, step1):
 def test_files_of_the_hub_with_one_clip_id_are_refused():
     clip = Clip("x/a", Path("a.wav"), "x", emotion="sad")
     with pytest.raises(InputError, match="two clips have one name: x/a"):
-        preprocessing.prepare(corpora.Corpus("x", [clip, clip], "local", Path(".")), None)
+        prepare.prepare(corpora.Corpus("x", [clip, clip], "local", Path(".")), None)
 
 
 # ---------------------------------------------------------------- the hub, from a stub on this machine
@@ -506,7 +508,7 @@ def test_cremad_from_the_hub_equals_the_local_naming(hub, tmp_path, source):
     frame, _ = rows_of(tmp_path / "out", "cremad")
     assert len(frame) == 18 and frame.speaker.nunique() == 3
     for row in frame.itertuples():
-        assert emotions.canonical(row.emotion) == row.emotion
+        assert canonical(row.emotion) == row.emotion
         assert corpora.cremad.describe(row.clip_id.split("/")[1])["emotion"] == row.emotion
     assert "otherwise than their names" not in done.stderr
 

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score
 
-from speechemb import embeddings, protocols, splits
-from speechemb.artifacts import read_predictions
+from speechemb.artifacts import embeddings
+from speechemb.artifacts.storage import read_predictions
 from speechemb.errors import InputError
+from speechemb.splits import protocols
+from speechemb.splits.folds import Fold, check, groups, inner_split, make_folds
 
 
 def run(script, tmp_path, npz, *flags):
@@ -54,7 +56,7 @@ def crossed_corpus(n_speakers=10, n_sentences=6):
 def test_speaker_and_sentence_folds_share_neither():
     label, columns = crossed_corpus()
     speaker, sentence = columns[1], columns[3]
-    folds = splits.folds(label, splits.groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
+    folds = make_folds(label, groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
     assert len(folds) == 25
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(label)))
     for fold in folds:
@@ -66,19 +68,19 @@ def test_speaker_and_sentence_folds_share_neither():
 
 def test_two_sentences_give_two_sentence_folds():
     label, columns = crossed_corpus(n_sentences=2)
-    group = splits.groups("speaker+sentence", *columns)
-    assert len(splits.folds(label, group, 5, "speaker+sentence", seed=0)) == 10
+    group = groups("speaker+sentence", *columns)
+    assert len(make_folds(label, group, 5, "speaker+sentence", seed=0)) == 10
     label, columns = crossed_corpus(n_sentences=1)
     with pytest.raises(InputError, match="--cv sentence: all clips belong to one"):
-        splits.folds(label, splits.groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
+        make_folds(label, groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
 
 
 @pytest.mark.parametrize("kind", ["speaker", "sentence"])
 def test_the_check_proves_both(kind):
     group = np.array([[0, 0], [1, 1], [0, 2], [2, 0]] if kind == "speaker" else [[0, 0], [1, 1], [2, 0], [0, 2]])
-    fold = splits.Fold("1", np.array([0, 1]), np.array([2]))
+    fold = Fold("1", np.array([0, 1]), np.array([2]))
     with pytest.raises(AssertionError, match=f"has a {kind} on both sides"):
-        splits.check([fold], np.array([0, 1, 0, 1]), group, "speaker+sentence")
+        check([fold], np.array([0, 1, 0, 1]), group, "speaker+sentence")
 
 
 def test_a_sentence_that_gives_the_class_away_is_worth_nothing_between_sentences(script, tmp_path):
@@ -110,7 +112,7 @@ def test_copies_are_trained_on_with_their_original_and_never_tested(tmp_path, cv
     for name in np.unique(original):
         assert len(np.unique(plan.group[original == name])) == 1
     train = plan.folds[0].train
-    inner, valid = splits.inner_split(data.labels[train], plan.group[train], seed=0)
+    inner, valid = inner_split(data.labels[train], plan.group[train], seed=0)
     assert not set(original[train][inner]) & set(original[train][valid])
 
 

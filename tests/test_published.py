@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from test_significance import LABELS, stamp
 
-from speechemb import published, report
-from speechemb.artifacts import ArtifactError
+from speechemb.artifacts.storage import ArtifactError
+from speechemb.evaluation import literature
+from speechemb.reports.text import published_text
 
 EIGHT = [*LABELS, "calm", "fearful", "disgust", "surprised"]
 
@@ -17,11 +18,11 @@ def result(**other) -> dict:
 
 
 def verdicts(**other) -> set[str]:
-    return set(published.beside([result(**other)], published.read())["comparable"])
+    return set(literature.beside([result(**other)], literature.read())["comparable"])
 
 
 def test_the_file_has_value_protocol_classes_and_source():
-    figures = published.read()
+    figures = literature.read()
     assert len(figures) >= 30 and figures["value"].between(0, 100).all()
     assert (figures[["corpus", "classes", "protocol", "source", "metric"]] != "").all().all()
     human = figures[figures["encoder"].str.startswith("human")]
@@ -29,8 +30,8 @@ def test_the_file_has_value_protocol_classes_and_source():
 
 
 def test_the_same_protocol_is_comparable():
-    table = published.beside([result()], published.read())
-    assert table.columns.tolist() == list(published.COLUMNS) and set(table["comparable"]) == {"yes"}
+    table = literature.beside([result()], literature.read())
+    assert table.columns.tolist() == list(literature.COLUMNS) and set(table["comparable"]) == {"yes"}
     assert set(table["corpus"]) == {"RAVDESS"} and len(table) == 6
     assert verdicts(clips=1439) == {"yes"} and verdicts(repeats=2) == {"yes"}
 
@@ -51,42 +52,42 @@ def test_another_protocol_is_not_comparable_and_the_reason_is_named(other, why):
 
 
 def test_other_corpora_and_class_counts_do_not_appear():
-    figures = published.read()
-    assert published.beside([result(labels=LABELS)], figures).empty
-    assert published.beside([result(corpora=["ravdess", "emodb"])], figures).empty
-    assert published.beside([result(corpora=["made"])], figures).empty
+    figures = literature.read()
+    assert literature.beside([result(labels=LABELS)], figures).empty
+    assert literature.beside([result(corpora=["ravdess", "emodb"])], figures).empty
+    assert literature.beside([result(corpora=["made"])], figures).empty
 
 
 def test_iemocap_by_session_is_comparable_and_crema_d_on_one_split_is_not():
     iemocap = result(corpora=["iemocap"], labels=LABELS, protocol="session", n_folds=5, clips=5531)
-    table = published.beside([iemocap], published.read())
+    table = literature.beside([iemocap], literature.read())
     assert set(table["comparable"]) == {"yes"} and {"UAR", "accuracy"} == set(table["metric"])
-    part = published.beside([{**iemocap, "clips": 4980}], published.read())
+    part = literature.beside([{**iemocap, "clips": 4980}], literature.read())
     assert set(part["comparable"]) == {"not comparable: ours has 4980 clips, the corpus 5531"}
     six = result(corpora=["cremad"], labels=[*LABELS, "fearful", "disgust"], n_folds=5, clips=7435)
-    table = published.beside([six], published.read()).set_index("encoder")["comparable"]
+    table = literature.beside([six], literature.read()).set_index("encoder")["comparable"]
     assert (table != "yes").all() and "one split" in table["WavLM-large"] and "crowd votes" in table.iloc[-1]
 
 
 def test_two_of_our_protocols_are_judged_apart_and_ours_are_not_in_the_table():
-    table = published.beside([result(), result(n_folds=5), result(clips=100)], published.read())
+    table = literature.beside([result(), result(n_folds=5), result(clips=100)], literature.read())
     assert table.groupby("our_protocol")["comparable"].unique().str[0].to_dict() == {
         "speaker x5": "not comparable: 6 folds, ours 5 (--n-folds 6)",
         "speaker x6": "yes",
     }
-    text = report.published_text(table)
+    text = published_text(table)
     assert "not ours" in text and text.index("comparable: 6 folds") < text.index("  comparable:\n") and "EmoBox" in text
     assert len(table) == 12
 
 
 def test_a_damaged_file_is_refused_and_a_missing_one_is_empty(tmp_path):
-    assert published.read(tmp_path / "none.csv").empty
+    assert literature.read(tmp_path / "none.csv").empty
     path = tmp_path / "figures.csv"
-    figures = published.read()
+    figures = literature.read()
     figures.drop(columns="source").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="lacks column source"):
-        published.read(path)
+        literature.read(path)
     figures.astype({"value": object}).assign(value="high").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="no number"):
-        published.read(path)
+        literature.read(path)
     assert isinstance(figures, pd.DataFrame)

@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechemb import classifiers, embeddings, protocols, selection, splits, trained, training, tuning
-from speechemb.artifacts import read_csv, read_predictions
+from speechemb.artifacts import embeddings
+from speechemb.artifacts.storage import read_csv, read_predictions
+from speechemb.classifiers import catalogue, persistence
+from speechemb.classifiers.mlp import Mlp
+from speechemb.classifiers.svm import Svm
 from speechemb.errors import InputError
-from speechemb.mlp import Mlp
-from speechemb.svm import Svm
+from speechemb.splits import protocols
+from speechemb.splits.folds import make_folds
+from speechemb.training import cross_validation, layer_selection, tuning
 
 
 def run(script, tmp_path, npz, *flags):
@@ -36,7 +40,7 @@ def test_the_layer_is_chosen_in_each_fold_and_for_the_final_model(script, tmp_pa
     assert log["layer"].tolist() == ["1"] * 5 and log["layer_inner_uar"].astype(float).min() > 0.7
     assert (frame.true == frame.predicted).mean() > 0.7 and "-auto-svm-" in stamp["tag"]
     (folder,) = (tmp_path / "models").iterdir()
-    classifier, meta = trained.load(folder)
+    classifier, meta = persistence.load(folder)
     data = embeddings.read(npz)
     assert meta["layer"] == "1"
     features = embeddings.chosen(data.embeddings, meta["layers"], meta["layer"])  # as predict.py does
@@ -50,11 +54,11 @@ def test_no_choice_depends_on_test_clips(recipe):
     vectors, labels, speakers = one_layer_of(2, 0, effect=0.7, speakers=6)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     x = vectors.astype(np.float32)
-    fold, choices = splits.folds(y, group, 3, "speaker", 0)[0], []
+    fold, choices = make_folds(y, group, 3, "speaker", 0)[0], []
     for spoil in (0.0, 1e3):  # then the test clips give their class away
         x[fold.test] += spoil * y[fold.test, None, None]
-        task = training.Task(x if recipe["layer"] == "auto" else x[:, 0], y, group, sorted(set(labels)), [0, 1])
-        ((_, model, _),) = training.out_of_fold(training.Recipe("svm", **recipe), task, [fold])
+        task = cross_validation.Task(x if recipe["layer"] == "auto" else x[:, 0], y, group, sorted(set(labels)), [0, 1])
+        ((_, model, _),) = cross_validation.out_of_fold(cross_validation.Recipe("svm", **recipe), task, [fold])
         choices.append((model.layer, model.settings, model.choices, model.trials))
     assert choices[0] == choices[1]
 
@@ -67,9 +71,13 @@ def test_the_inner_split_that_chooses_is_speaker_disjoint():
     emotion = 1.0 * rng.normal(size=(4, 8))[y] + rng.normal(size=(240, 8))
     vectors = np.stack([speaker, emotion], axis=1).astype(np.float32)
     make = lambda: Svm(4, 0)  # noqa: E731
-    assert selection.best_layer(make, vectors, [0, 1], y, group, 0)[0] != "0"
+    assert layer_selection.best_layer(make, vectors, [0, 1], y, group, 0)[0] != "0"
     known = np.arange(240)  # were every clip a group of its own, knowing the speaker would win
-    assert selection.inner_uar(make, speaker, y, known, 0) > 0.95 > selection.inner_uar(make, emotion, y, known, 0)
+    assert (
+        layer_selection.inner_uar(make, speaker, y, known, 0)
+        > 0.95
+        > layer_selection.inner_uar(make, emotion, y, known, 0)
+    )
 
 
 def test_a_run_for_each_layer_gives_a_curve(script, tmp_path):
@@ -89,7 +97,7 @@ def test_a_run_for_each_layer_gives_a_curve(script, tmp_path):
 
 
 def test_the_untuned_settings_are_the_first_trial():
-    for made_by, space in zip((Svm, Mlp, classifiers.XGBoost), tuning.SPACES.values(), strict=True):
+    for made_by, space in zip((Svm, Mlp, catalogue.XGBoost), tuning.SPACES.values(), strict=True):
         defaults = inspect.signature(made_by).parameters
         assert {key: one.default for key, one in space.items()} == {key: defaults[key].default for key in space}
         assert all(one.low <= one.default <= one.high for one in space.values())
@@ -111,7 +119,7 @@ def test_tuning_finds_what_the_defaults_miss(script, tmp_path):
     assert trials["fold"].tolist() == [name for name in ("1", "2", "3", "final") for _ in range(8)]
     assert json.loads(trials["settings"][0]) == {"C": 10.0, "gamma": 1.0} and "-svm-tune8-" in stamp["tag"]
     (folder,) = (tmp_path / "b" / "models").iterdir()
-    classifier, meta = trained.load(folder)
+    classifier, meta = persistence.load(folder)
     assert classifier.gamma == meta["settings"]["gamma"] > 1
 
 
@@ -123,11 +131,11 @@ def test_settings_reach_the_classifier_and_the_disk(name, settings, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y, x = np.unique(labels, return_inverse=True)[1], vectors.astype(np.float32)
     group = np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
-    plain = classifiers.CLASSIFIERS[name](4, 0).fit(x, y, group)
+    fitted = catalogue.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
+    plain = catalogue.CLASSIFIERS[name](4, 0).fit(x, y, group)
     assert not np.allclose(fitted.predict_proba(x), plain.predict_proba(x), atol=1e-3)
     fitted.save(tmp_path)
-    loaded = classifiers.CLASSIFIERS[name](4, 0, **settings).load(tmp_path)
+    loaded = catalogue.CLASSIFIERS[name](4, 0, **settings).load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
 
 
@@ -137,7 +145,7 @@ def test_every_tuned_classifier_runs(script, tmp_path):
     for name in ("mlp", "xgboost"):
         run(script, tmp_path, npz, "--classifier", name, "--n-folds", "2", "--tune", "2")
     for folder in (tmp_path / "models").iterdir():
-        classifier, meta = trained.load(folder)
+        classifier, meta = persistence.load(folder)
         data = embeddings.read(npz)
         probabilities = classifier.predict_proba(data.features(meta["layer"]))
         assert (np.array(meta["labels"])[probabilities.argmax(axis=1)] == data.labels).mean() > 0.9
@@ -145,7 +153,7 @@ def test_every_tuned_classifier_runs(script, tmp_path):
 
 
 def test_the_probe_finds_the_layer_that_carries_the_class():
-    from speechemb.superb import Superb
+    from speechemb.classifiers.superb import Superb
 
     vectors, labels, speakers = one_layer_of(5, 3, effect=3.0, speakers=8, clips=24)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
@@ -157,7 +165,7 @@ def test_the_probe_finds_the_layer_that_carries_the_class():
 def test_pooling_commutes_with_the_mix_and_the_projection():
     import torch
 
-    from speechemb.superb import Probe
+    from speechemb.classifiers.superb import Probe
 
     torch.manual_seed(0)
     probe, frames = Probe(3, 8, 4, torch.Generator()), torch.randn(2, 3, 50, 8)
@@ -169,7 +177,7 @@ def test_pooling_commutes_with_the_mix_and_the_projection():
 
 @pytest.fixture
 def short_training(monkeypatch):
-    from speechemb import superb
+    from speechemb.classifiers import superb
 
     monkeypatch.setattr(superb.Superb.__init__, "__defaults__", (1e-2, 300))
 
@@ -186,14 +194,14 @@ def test_the_superb_protocol_leaves_sessions_out_and_saves_its_weights(script, t
     assert weights["fold"].unique().tolist() == ["1", "2", "3", "4", "5", "final"]
     assert (weights.loc[weights.groupby("fold")["weight"].idxmax(), "layer"] == "2").all()
     assert path.with_suffix(".png").is_file()
-    classifier, meta = trained.load(next((tmp_path / "models").iterdir()))
+    classifier, meta = persistence.load(next((tmp_path / "models").iterdir()))
     data = embeddings.read(npz)
     probabilities = classifier.predict_proba(embeddings.chosen(data.embeddings, meta["layers"], meta["layer"]))
     assert (np.array(meta["labels"])[probabilities.argmax(axis=1)] == data.labels).mean() > 0.9
 
 
 def test_the_probe_needs_the_mean_of_every_layer(script, tmp_path):
-    from speechemb import superb
+    from speechemb.classifiers import superb
 
     npz = made.npz(tmp_path / "e.npz", *made.planted())  # a single layer
     with pytest.raises(InputError, match="--pooling mean --layers all"):
@@ -208,7 +216,7 @@ def test_the_probe_needs_the_mean_of_every_layer(script, tmp_path):
 
 
 def test_cross_corpus_chooses_between_speakers():
-    from speechemb.embeddings import Embeddings
+    from speechemb.artifacts.embeddings import Embeddings
 
     n = 16
     text = {"labels": np.tile(["happy", "sad"], 8), "speakers": np.repeat(["a", "b", "c", "d"], 4)}

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechemb import evaluation, metrics, report, significance, uncertainty
+from speechemb.evaluation import scores, significance
+from speechemb.metrics import classification, intervals
+from speechemb.reports.text import ranking_text
 
 LABELS = list(made.EMOTIONS)
 
@@ -45,7 +47,7 @@ def stamp(run: str, **other) -> dict:
 
 def groups_of(frames: dict[str, pd.DataFrame], **other) -> list[significance.Ranked]:
     stamps = {run: stamp(run, **other.get(run, {})) for run in frames}
-    table = evaluation.comparison([evaluation.evaluate(frame, stamps[run]) for run, frame in frames.items()])
+    table = scores.comparison([scores.evaluate(frame, stamps[run]) for run, frame in frames.items()])
     return significance.ranked(table, frames)
 
 
@@ -77,22 +79,22 @@ def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
 def test_the_p_values_are_those_of_the_test_holm_corrected(three):
     (group,) = groups_of(three)
     by_speaker = {
-        run: uncertainty.speaker_confusions(frame["true"], frame["predicted"], list(frame["speaker"]), LABELS)
+        run: intervals.speaker_confusions(frame["true"], frame["predicted"], list(frame["speaker"]), LABELS)
         for run, frame in three.items()
     }
     table = significance.paired_tests([group])
     for row in table.itertuples():
-        raw = uncertainty.paired_permutation(metrics.uar_of, by_speaker[row.a], by_speaker[row.b])
+        raw = intervals.paired_permutation(classification.uar_of, by_speaker[row.a], by_speaker[row.b])
         assert row.p == pytest.approx(raw)
-    assert table["p_holm"].tolist() == pytest.approx(uncertainty.holm(table["p"].tolist()))
+    assert table["p_holm"].tolist() == pytest.approx(intervals.holm(table["p"].tolist()))
 
 
 def test_the_text_says_beats_only_where_the_test_does(three):
-    text = report.ranking_text(groups_of(three))
+    text = ranking_text(groups_of(three))
     lines = text.splitlines()
     assert "good: beats 2, 3" in lines[1] and text.count("beats") == 1
     assert lines[2].endswith("not told apart from 3") and "Holm" in lines[0]
-    few = report.ranking_text(groups_of({run: frame[frame["speaker"] < "s05"] for run, frame in three.items()}))
+    few = ranking_text(groups_of({run: frame[frame["speaker"] < "s05"] for run, frame in three.items()}))
     assert "beats" not in few and "fewer than 6 speakers" in few
 
 
@@ -118,7 +120,7 @@ def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
         assert group.result[key] == straight.result[key]
     unknown = {run: frame.assign(speaker="") for run, frame in shuffled.items()}
     (group,) = groups_of(unknown)
-    assert significance.paired_tests([group]).empty and "speaker is unknown" in report.ranking_text([group])
+    assert significance.paired_tests([group]).empty and "speaker is unknown" in ranking_text([group])
 
 
 def test_letters_are_shared_only_by_runs_not_told_apart():

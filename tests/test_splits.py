@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from speechemb import splits
 from speechemb.errors import InputError
+from speechemb.splits.folds import Fold, check, groups, inner_split, make_folds
 
 
 def columns(n, **given):
@@ -28,15 +28,15 @@ def iemocap(shared):
 
 def test_sessions_of_iemocap_are_left_out_one_by_one(shared):
     labels, identity = iemocap(shared)
-    folds = splits.folds(labels, splits.groups("session", *identity), 5, "session", seed=0)
+    folds = make_folds(labels, groups("session", *identity), 5, "session", seed=0)
     assert [len(fold.test) for fold in folds] == [1085, 1023, 1151, 1031, 1241]
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "session", "random"])
 def test_no_group_is_on_both_sides_and_every_clip_is_tested_once(shared, protocol):
     labels, identity = iemocap(shared)
-    group = splits.groups(protocol, *identity)
-    folds = splits.folds(labels, group, 5, protocol, seed=3)
+    group = groups(protocol, *identity)
+    folds = make_folds(labels, group, 5, protocol, seed=3)
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(labels)))
     for fold in folds:
         assert not set(group[fold.train]) & set(group[fold.test])
@@ -45,20 +45,20 @@ def test_no_group_is_on_both_sides_and_every_clip_is_tested_once(shared, protoco
 
 
 def test_a_session_with_an_unknown_speaker_stays_whole():
-    group = splits.groups("speaker", *columns(4, speakers=["a", "", "b", "c"], sessions=["1", "1", "1", "2"]))
+    group = groups("speaker", *columns(4, speakers=["a", "", "b", "c"], sessions=["1", "1", "1", "2"]))
     assert group[0] == group[1] == group[2] != group[3]
 
 
 def test_identical_audio_joins_its_speakers_and_is_never_divided():
     identity = columns(4, speakers=["a", "a", "b", "c"], audio_sha256=["x", "y", "x", "z"])
-    group = splits.groups("speaker", *identity)
+    group = groups("speaker", *identity)
     assert group[0] == group[1] == group[2] != group[3]
-    group = splits.groups("random", *identity)
+    group = groups("random", *identity)
     assert group[0] == group[2] and len(set(group)) == 3
 
 
 def test_speaker_01_of_two_corpora_is_two_people():
-    group = splits.groups("speaker", *columns(2, corpora=["a", "b"], speakers=["01", "01"]))
+    group = groups("speaker", *columns(2, corpora=["a", "b"], speakers=["01", "01"]))
     assert group[0] != group[1]
 
 
@@ -72,7 +72,7 @@ def test_speaker_01_of_two_corpora_is_two_people():
 )
 def test_what_a_protocol_needs_is_named(protocol, known, message):
     with pytest.raises(InputError, match=message):
-        splits.groups(protocol, *columns(8, **known))
+        groups(protocol, *columns(8, **known))
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_what_a_protocol_needs_is_named(protocol, known, message):
 )
 def test_what_cannot_be_divided_is_said_with_what_would_work(labels, group, n_folds, protocol, message):
     with pytest.raises(InputError, match=message):
-        splits.folds(np.array(labels), np.array(group), n_folds, protocol, seed=0)
+        make_folds(np.array(labels), np.array(group), n_folds, protocol, seed=0)
 
 
 def test_the_check_notices_a_group_on_both_sides():
-    fold = splits.Fold("1", np.array([0, 1]), np.array([2, 3]))
+    fold = Fold("1", np.array([0, 1]), np.array([2, 3]))
     with pytest.raises(AssertionError, match="both sides"):
-        splits.check([fold], np.array([0, 1, 0, 1]), np.array([0, 1, 1, 2]), "speaker")
+        check([fold], np.array([0, 1, 0, 1]), np.array([0, 1, 1, 2]), "speaker")
 
 
 def test_the_inner_split_keeps_groups_together():
     labels, group = np.tile([0, 1, 2, 3], 30), np.repeat(np.arange(12), 10)
-    train, valid = splits.inner_split(labels, group, seed=0)
+    train, valid = inner_split(labels, group, seed=0)
     assert not set(group[train]) & set(group[valid])
     assert len(train) + len(valid) == 120 and 10 <= len(valid) <= 40
-    train, valid = splits.inner_split(labels, np.zeros(120), seed=0)  # a single speaker: by class only
+    train, valid = inner_split(labels, np.zeros(120), seed=0)  # a single speaker: by class only
     assert set(labels[valid]) == {0, 1, 2, 3} and not set(train) & set(valid)

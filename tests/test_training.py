@@ -5,9 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechemb import classifiers, embeddings, splits, training
-from speechemb.artifacts import read_predictions
+from speechemb.artifacts import embeddings
+from speechemb.artifacts.storage import read_predictions
+from speechemb.classifiers import catalogue
 from speechemb.errors import InputError
+from speechemb.splits.folds import make_folds
+from speechemb.training import cross_validation
 
 NAMES = ("svm", "mlp", "xgboost")
 
@@ -57,11 +60,11 @@ def test_random_folds_reward_knowing_the_speaker_and_are_labelled(script, tmp_pa
 def test_a_prediction_does_not_depend_on_the_other_test_clips(name):
     vectors, labels, speakers = made.planted(speakers=6)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
-    task = training.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
-    fold = splits.folds(y, group, 3, "speaker", 0)[0]
-    ((_, _, before),) = training.out_of_fold(training.Recipe(name), task, [fold])
+    task = cross_validation.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
+    fold = make_folds(y, group, 3, "speaker", 0)[0]
+    ((_, _, before),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
     task.x[fold.test[1:]] = 1e3  # a scaler or a stopping rule that saw them would move everything
-    ((_, _, after),) = training.out_of_fold(training.Recipe(name), task, [fold])
+    ((_, _, after),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
 
 
@@ -71,9 +74,9 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y = np.array([made.EMOTIONS.index(label) % n_classes for label in labels])
     x, group = vectors.astype(np.float32), np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
+    fitted = catalogue.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
     fitted.save(tmp_path)
-    loaded = classifiers.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
+    loaded = catalogue.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
     assert fitted.predict_proba(x).shape == (len(x), n_classes)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
@@ -84,11 +87,13 @@ def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     x = vectors.astype(np.float32)
-    task = training.Task(x[:, None] if name == "superb" else x, y, group, sorted(set(labels)), [0])
-    folds, found = splits.folds(y, group, 4, "speaker", 0), []
+    task = cross_validation.Task(x[:, None] if name == "superb" else x, y, group, sorted(set(labels)), [0])
+    folds, found = make_folds(y, group, 4, "speaker", 0), []
     for cores in (1, 4):
         monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
-        outcome = training.cross_validated(training.Recipe(name), task, folds, lambda figures: None, final=True)
+        outcome = cross_validation.cross_validated(
+            cross_validation.Recipe(name), task, folds, lambda figures: None, final=True
+        )
         assert [fold.name for fold, _ in outcome.results] == ["1", "2", "3", "4"]
         found.append([probabilities for _, probabilities in outcome.results] + [outcome.final.predict_proba(task, [0])])
     for alone, beside in zip(*found, strict=True):
@@ -102,7 +107,7 @@ def test_the_svm_decides_as_scikit_learn(library, n_classes, monkeypatch):
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    from speechemb import svm
+    from speechemb.classifiers import svm
 
     monkeypatch.setattr(svm, "_svc", lambda: pytest.importorskip(f"{library}.svm").SVC)
     rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from speechemb import metrics, uncertainty
-from speechemb.metrics import accuracy_of, uar_of
+from speechemb.metrics import classification, intervals
+from speechemb.metrics.classification import accuracy_of, uar_of
 
 LABELS = ["a", "b", "c"]
 
@@ -40,12 +40,12 @@ def simulation():
 def test_speaker_confusions_are_the_confusions_of_each_speakers_clips():
     rng = np.random.default_rng(0)
     true, predicted, who = (rng.choice(x, 200) for x in (LABELS, LABELS, ["s10", "s2", "s1"]))
-    matrices = uncertainty.speaker_confusions(true, predicted, who, LABELS)
+    matrices = intervals.speaker_confusions(true, predicted, who, LABELS)
     assert matrices.dtype == np.int64
     for matrix, speaker in zip(matrices, ["s1", "s10", "s2"], strict=True):
-        expected = metrics.confusion(true[who == speaker], predicted[who == speaker], LABELS)
+        expected = classification.confusion(true[who == speaker], predicted[who == speaker], LABELS)
         np.testing.assert_array_equal(matrix, expected)
-    np.testing.assert_array_equal(matrices.sum(0), metrics.confusion(true, predicted, LABELS))
+    np.testing.assert_array_equal(matrices.sum(0), classification.confusion(true, predicted, LABELS))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_speaker_confusions_are_the_confusions_of_each_speakers_clips():
 )
 def test_clips_without_a_speaker_are_refused(who, message):
     with pytest.raises(ValueError, match=message):
-        uncertainty.speaker_confusions(["a", "b"], ["a", "b"], who, LABELS)
+        intervals.speaker_confusions(["a", "b"], ["a", "b"], who, LABELS)
 
 
 # The interval
@@ -71,23 +71,23 @@ def test_interval_agrees_with_scipys_bootstrap_of_speaker_means():
     ).standard_error
     reach = stats.t.ppf(0.95, 11) * np.sqrt(12 / 11) * error
     expected = special.expit(special.logit(values.mean()) + np.array([-reach, reach]))
-    measured = uncertainty.speaker_interval(accuracy_of, confusions, level=0.9, n=20_000)
+    measured = intervals.speaker_interval(accuracy_of, confusions, level=0.9, n=20_000)
     np.testing.assert_allclose(measured, expected, atol=0.002)
 
 
-@pytest.mark.parametrize("statistic", metrics.STATISTICS.values(), ids=metrics.STATISTICS)
+@pytest.mark.parametrize("statistic", classification.STATISTICS.values(), ids=classification.STATISTICS)
 def test_interval_surrounds_the_statistic_and_stays_between_0_and_1(statistic):
     for hit in (0.06, 0.5, 0.94):
         confusions = speakers(2, 8, clips=4, hit=hit, spread=0.3)
-        low, high = uncertainty.speaker_interval(statistic, confusions)
+        low, high = intervals.speaker_interval(statistic, confusions)
         assert 0 <= low < statistic(confusions.sum(0)) < high <= 1
 
 
 def test_interval_depends_on_speakers_and_not_on_clips():
     confusions = speakers(3, 10, clips=200)
-    width = np.diff(uncertainty.speaker_interval(uar_of, confusions))
-    tenfold = np.diff(uncertainty.speaker_interval(uar_of, 10 * confusions))
-    many = np.diff(uncertainty.speaker_interval(uar_of, np.repeat(confusions, 10, axis=0)))
+    width = np.diff(intervals.speaker_interval(uar_of, confusions))
+    tenfold = np.diff(intervals.speaker_interval(uar_of, 10 * confusions))
+    many = np.diff(intervals.speaker_interval(uar_of, np.repeat(confusions, 10, axis=0)))
     assert tenfold == pytest.approx(width, rel=1e-6)
     assert many < width / 2.5
 
@@ -96,16 +96,16 @@ def test_interval_widens_where_few_speakers_have_most_of_the_clips():
     even = np.repeat(speakers(13, 1, clips=100), 10, axis=0) + np.arange(10)[:, None, None] * np.eye(3)
     for others, least in ((0.5, 1.0), (0.1, 1.5), (1e-3, 3.0)):
         uneven = even * np.where(np.arange(10) % 5 == 0, 1.0, others)[:, None, None]
-        widths = [np.ptp(uncertainty.speaker_interval(accuracy_of, c)) for c in (even, uneven)]
+        widths = [np.ptp(intervals.speaker_interval(accuracy_of, c)) for c in (even, uneven)]
         assert widths[1] > least * widths[0]
-    assert uncertainty.speaker_interval(accuracy_of, even * np.r_[1.0, np.full(9, 1e-9)][:, None, None]) == (0, 1)
+    assert intervals.speaker_interval(accuracy_of, even * np.r_[1.0, np.full(9, 1e-9)][:, None, None]) == (0, 1)
 
 
 def test_interval_is_the_same_for_the_same_seed_and_wider_for_a_higher_level():
     confusions = speakers(4, 9)
-    first, again, other = (uncertainty.speaker_interval(uar_of, confusions, seed=s) for s in (0, 0, 1))
+    first, again, other = (intervals.speaker_interval(uar_of, confusions, seed=s) for s in (0, 0, 1))
     assert first == again != other
-    narrow = uncertainty.speaker_interval(uar_of, confusions, level=0.5)
+    narrow = intervals.speaker_interval(uar_of, confusions, level=0.5)
     assert first[0] < narrow[0] < narrow[1] < first[1]
 
 
@@ -114,17 +114,17 @@ def test_no_interval_where_there_is_no_spread_to_learn_from():
     nobody = np.zeros_like(one)
     perfect = np.tile(20 * np.eye(3), (5, 1, 1))
     for confusions in (one, np.concatenate([one, nobody]), perfect, perfect[:, ::-1]):
-        low, high = uncertainty.speaker_interval(lambda m: np.where(uar_of(m) > 0.34, uar_of(m), 0), confusions)
+        low, high = intervals.speaker_interval(lambda m: np.where(uar_of(m) > 0.34, uar_of(m), 0), confusions)
         assert np.isnan(low) and np.isnan(high)
 
 
 def test_interval_of_constant_predictions_is_the_chance_level_and_absent_classes_are_survived():
     constant = np.zeros((6, 3, 3))
     constant[:, :, 0] = np.arange(1, 19).reshape(6, 3)
-    assert uncertainty.speaker_interval(uar_of, constant) == pytest.approx((1 / 3, 1 / 3))
+    assert intervals.speaker_interval(uar_of, constant) == pytest.approx((1 / 3, 1 / 3))
     rare = speakers(6, 6)
     rare[1:, 2] = 0  # one speaker alone has the third class: many resamples lack it
-    low, high = uncertainty.speaker_interval(uar_of, rare)
+    low, high = intervals.speaker_interval(uar_of, rare)
     assert 0 < low < uar_of(rare.sum(0)) < high < 1
 
 
@@ -137,9 +137,9 @@ def test_paired_test_agrees_with_scipy_exactly_when_all_exchanges_are_enumerated
         expected = stats.permutation_test(
             (accuracy_of(a), accuracy_of(b)), lambda x, y: x.mean() - y.mean(), permutation_type="samples"
         ).pvalue
-        assert uncertainty.paired_permutation(accuracy_of, a, b) == pytest.approx(expected, abs=1e-12)
-        assert uncertainty.paired_permutation(accuracy_of, b, a) == pytest.approx(expected, abs=1e-12)
-        random = uncertainty.paired_permutation(accuracy_of, a, b, n=500)
+        assert intervals.paired_permutation(accuracy_of, a, b) == pytest.approx(expected, abs=1e-12)
+        assert intervals.paired_permutation(accuracy_of, b, a) == pytest.approx(expected, abs=1e-12)
+        random = intervals.paired_permutation(accuracy_of, a, b, n=500)
         assert random == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 500) + 0.002)
 
 
@@ -151,7 +151,7 @@ def test_paired_test_of_uar_agrees_with_the_definition():
         for swap in itertools.product([False, True], repeat=6)
     ]
     expected = np.mean(np.array(differences) >= differences[0] - 1e-12)
-    assert uncertainty.paired_permutation(uar_of, a, b) == pytest.approx(expected, abs=1e-12)
+    assert intervals.paired_permutation(uar_of, a, b) == pytest.approx(expected, abs=1e-12)
 
 
 def test_paired_test_knows_equal_runs_single_speakers_and_the_smallest_p():
@@ -159,17 +159,17 @@ def test_paired_test_knows_equal_runs_single_speakers_and_the_smallest_p():
         np.tile(10 * np.eye(3), (20, 1, 1)),
         np.tile(8 * np.eye(3) + np.roll(2 * np.eye(3), 1, 1), (20, 1, 1)),
     )
-    assert uncertainty.paired_permutation(uar_of, a, a) == 1
-    assert uncertainty.paired_permutation(uar_of, a[:1], worse[:1]) == 1
-    assert uncertainty.paired_permutation(uar_of, a[:8], worse[:8]) == 2 / 2**8
-    assert 0 < uncertainty.paired_permutation(uar_of, a, worse, n=999) <= 0.002
+    assert intervals.paired_permutation(uar_of, a, a) == 1
+    assert intervals.paired_permutation(uar_of, a[:1], worse[:1]) == 1
+    assert intervals.paired_permutation(uar_of, a[:8], worse[:8]) == 2 / 2**8
+    assert 0 < intervals.paired_permutation(uar_of, a, worse, n=999) <= 0.002
 
 
 def test_paired_test_refuses_runs_on_other_clips():
     a = speakers(9, 5)
     for b in (a[:4], np.roll(a, 1, axis=1) + np.eye(3, dtype=int)):
         with pytest.raises(ValueError, match="same clips"):
-            uncertainty.paired_permutation(uar_of, a, b)
+            intervals.paired_permutation(uar_of, a, b)
 
 
 # Many runs
@@ -177,10 +177,10 @@ def test_paired_test_refuses_runs_on_other_clips():
 
 def test_holm_gives_what_r_gives():
     # p.adjust(c(...), "holm") of R 4.3
-    assert uncertainty.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
-    assert uncertainty.holm([0.04, 0.001, 0.6, 0.03]) == pytest.approx([0.09, 0.004, 0.6, 0.09])
-    assert uncertainty.holm([0.7, 0.8]) == [1, 1]
-    assert uncertainty.holm([0.2]) == [0.2] and uncertainty.holm([]) == []
+    assert intervals.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert intervals.holm([0.04, 0.001, 0.6, 0.03]) == pytest.approx([0.09, 0.004, 0.6, 0.09])
+    assert intervals.holm([0.7, 0.8]) == [1, 1]
+    assert intervals.holm([0.2]) == [0.2] and intervals.holm([]) == []
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def ranked():
     other[0, 0] = other[0, 0, [1, 0, 2]]
     bad = speakers(11, 16, clips=30, hit=0.5, spread=0.05)
     runs = np.stack([bad, good, other])
-    return runs, uncertainty.ranking(["bad", "good", "other"], runs, uar_of)
+    return runs, intervals.ranking(["bad", "good", "other"], runs, uar_of)
 
 
 def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
@@ -203,9 +203,9 @@ def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
     assert set(pairs) == {("good", "other"), ("good", "bad"), ("other", "bad")}
     raw = {("good", "other"): (runs[1], runs[2]), ("good", "bad"): (runs[1], runs[0])}
     for names, (a, b) in raw.items():
-        assert pairs[names]["p"] == uncertainty.paired_permutation(uar_of, a, b)
+        assert pairs[names]["p"] == intervals.paired_permutation(uar_of, a, b)
         assert pairs[names]["difference"] == pytest.approx(uar_of(a.sum(0)) - uar_of(b.sum(0)))
-    assert [pair["p_holm"] for pair in result["pairs"]] == uncertainty.holm([pair["p"] for pair in result["pairs"]])
+    assert [pair["p_holm"] for pair in result["pairs"]] == intervals.holm([pair["p"] for pair in result["pairs"]])
 
 
 def test_ranking_has_mean_ranks_and_friedmans_p(ranked):
@@ -220,19 +220,19 @@ def test_ranking_has_mean_ranks_and_friedmans_p(ranked):
 
 def test_ranking_of_equal_runs_beats_nobody():
     run = speakers(12, 8)
-    result = uncertainty.ranking(["x", "y", "z"], [run, run, run], uar_of)
+    result = intervals.ranking(["x", "y", "z"], [run, run, run], uar_of)
     assert np.isnan(result["friedman_p"]) and result["groups"] == [["x", "y", "z"]]
     assert all(run["mean_rank"] == 2 and run["beats"] == [] for run in result["runs"])
-    alone = uncertainty.ranking(["x"], [run], uar_of)
+    alone = intervals.ranking(["x"], [run], uar_of)
     assert alone["groups"] == [["x"]] and alone["pairs"] == []
     with pytest.raises(ValueError, match="2 names for 1 runs"):
-        uncertainty.ranking(["x", "y"], [run], uar_of)
+        intervals.ranking(["x", "y"], [run], uar_of)
 
 
 def test_groups_overlap_where_only_distant_runs_are_told_apart():
     right = np.array([[12] * 8, [16, 4] * 4, [8] * 8])  # of 20 clips a class, by run and speaker
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    result = uncertainty.ranking(["x", "y", "z"], runs, uar_of)
+    result = intervals.ranking(["x", "y", "z"], runs, uar_of)
     assert result["groups"] == [["x", "y"], ["y", "z"]]
     assert [run["beats"] for run in result["runs"]] == [["z"], [], []]
     assert [pair["p_holm"] for pair in result["pairs"] if pair["p"] == 2 / 2**8] == [6 / 2**8]
@@ -241,8 +241,8 @@ def test_groups_overlap_where_only_distant_runs_are_told_apart():
 def test_ranking_corrects_for_the_number_of_pairs():
     right = np.array([[12] * 6, [16, 4] * 3, [8] * 6])
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    assert uncertainty.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
-    result = uncertainty.ranking(["x", "y", "z"], runs, uar_of)
+    assert intervals.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
+    result = intervals.ranking(["x", "y", "z"], runs, uar_of)
     assert all(run["beats"] == [] for run in result["runs"]) and result["groups"] == [["x", "y", "z"]]
 
 
@@ -270,12 +270,12 @@ def test_the_simulation_finds_a_wrong_interval_out(simulation, monkeypatch, tmp_
 def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
     def by_clips(statistic, a, b, n):
         """Takes every tenth of a speaker's clips for a speaker of their own."""
-        return uncertainty.paired_permutation(statistic, np.repeat(a, 10, 0), np.repeat(b, 10, 0), n=n)
+        return intervals.paired_permutation(statistic, np.repeat(a, 10, 0), np.repeat(b, 10, 0), n=n)
 
     monkeypatch.setattr(simulation, "paired_permutation", by_clips)
     assert not simulation.holds(simulation.measure(simulation.Setting(8, 4, True), runs=150, seed=0))
 
 
 def test_the_examples_in_the_docstrings():
-    result = doctest.testmod(uncertainty)
+    result = doctest.testmod(intervals)
     assert result.attempted > 8 and result.failed == 0

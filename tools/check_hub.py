@@ -15,12 +15,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("repositories", nargs="+", help="model ids, and data sets as datasets/<id>")
     args = parser.parse_args(argv)
-    from speechemb import hub
+    from speechemb import huggingface
 
     for name in args.repositories:
         kind = "dataset" if name.startswith("datasets/") else "model"
-        with hub.readable(name, name.removeprefix("datasets/"), kind, "see the README on folders of your own"):
-            print(f"{name}: commit {hub.commit(name.removeprefix('datasets/'), kind)}")
+        with huggingface.readable(name, name.removeprefix("datasets/"), kind, "see the README on folders of your own"):
+            print(f"{name}: commit {huggingface.commit(name.removeprefix('datasets/'), kind)}")
 
 
 if __name__ == "__main__":

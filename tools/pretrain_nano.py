@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from speechemb import cli, paths, provenance
+from speechemb import cli, paths
+from speechemb.artifacts import provenance
 from speechemb.errors import InputError, first
 
 if TYPE_CHECKING:  # torch takes seconds to import: each function that computes with it imports it
@@ -225,7 +226,7 @@ def make_targets(files: list[Path], seed: int) -> Arrays:
 
 def cached_targets(files: list[Path], cache: Path, fingerprint: str, seed: int) -> Arrays:
     """`make_targets`, or what it wrote to `cache` for the same files and settings."""
-    from speechemb.artifacts import atomic
+    from speechemb.artifacts.storage import atomic
 
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
@@ -397,7 +398,7 @@ class Run:
         """Log and checkpoint, the log first: a kill between the two leaves rows too many, which `resume` drops."""
         from safetensors.torch import save_file
 
-        from speechemb.artifacts import atomic
+        from speechemb.artifacts.storage import atomic
 
         with atomic(self.folder / "log.csv") as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self.log[0])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechemb import audio
+from speechemb.audio import decoding
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -27,7 +27,7 @@ class Clip:
 def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
     """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
     found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if path.suffix.lower() in audio.SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in found if path.suffix.lower() in decoding.SUFFIXES and not path.name.startswith("."))
 
 
 def named_clips(

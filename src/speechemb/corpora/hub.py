@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from speechemb import artifacts, emotions
+from speechemb.artifacts import storage
 from speechemb.cli import log
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
+from speechemb.labels import canonical
 
 DEFAULTS = {"iemocap": "Zahra99/IEMOCAP_Audio", "cremad": "AbstractTTS/CREMA-D"}
 LABEL_COLUMNS = ("major_emotion", "emotion", "label")
@@ -66,11 +67,11 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
     """The data set's commit and its splits, audio undecoded; whatever fails becomes an `InputError`."""
     import datasets
 
-    from speechemb import hub
+    from speechemb import huggingface
 
     local = f"get the corpus from {_MODULES[corpus].SOURCE} and give its folder with --data-dir"
-    with hub.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
-        commit = hub.commit(hub_id, "dataset", revision)
+    with huggingface.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
+        commit = huggingface.commit(hub_id, "dataset", revision)
         loaded = datasets.load_dataset(hub_id, revision=commit)
     # Without a network, datasets gives what it has, whatever was asked for; its cache folder is named by the commit.
     cached = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
@@ -106,7 +107,7 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
             if names and label is not None:
                 label = names[label] if label >= 0 else ""  # -1 is an unlabelled row
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
-            yield split, number, name, emotions.canonical(str(label or "")), record["bytes"]
+            yield split, number, name, canonical(str(label or "")), record["bytes"]
 
 
 def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
@@ -131,5 +132,5 @@ def _stem(name: str, taken: set[str], fallback: str) -> str:
 def _write_once(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
-    with artifacts.atomic(path) as temporary:
+    with storage.atomic(path) as temporary:
         temporary.write_bytes(data)

@@ -16,9 +16,9 @@ Paper     Busso et al. (2008), Language Resources and Evaluation 42, 335-359.
 import re
 from pathlib import Path
 
-from speechemb import emotions
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError
+from speechemb.labels import canonical
 from speechemb.paths import shown
 
 FOLDER = "IEMOCAP"
@@ -51,7 +51,7 @@ def _dialogue(file: Path) -> list[Clip]:
     text = file.read_text(encoding="utf-8", errors="replace")  # annotators' comments are not always UTF-8
     found = []
     for _, _, turn, label, *_ in _LABEL.findall(text):
-        known = {"emotion": emotions.canonical(label), **describe(turn)}
+        known = {"emotion": canonical(label), **describe(turn)}
         if label == "xxx":
             known["left_out"] = "no majority label (xxx)"
         found.append(Clip(clip_id=f"iemocap/{turn}", path=wav / f"{turn}.wav", corpus="iemocap", **known))

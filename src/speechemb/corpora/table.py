@@ -12,9 +12,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from speechemb import emotions
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
+from speechemb.labels import canonical
 from speechemb.paths import ROOT, shown
 
 REQUIRED = ("path", "emotion")
@@ -39,7 +39,7 @@ def clips(file: Path) -> list[Clip]:
             clip_id=f"{corpus}/{name}",
             path=path,
             corpus=corpus,
-            emotion=emotions.canonical(row["emotion"]),
+            emotion=canonical(row["emotion"]),
             speaker=row.get("speaker", ""),
             session=row.get("session", ""),
             sentence=row.get("sentence", ""),

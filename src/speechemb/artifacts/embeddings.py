@@ -1,0 +1,232 @@
+"""The npz that holds a corpus's embeddings: plain arrays, read without pickle, each checked against its hash.
+
+| key | dtype, shape | |
+|---|---|---|
+| `embeddings` | float32 (n_clips, n_layers, dim) | pooled over the frames of each clip |
+| `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block |
+| `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
+| `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
+| `audio_sha256` | str (n_clips,) | of each audio file's bytes |
+| `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
+| `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
+| `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechemb.artifacts import npz
+from speechemb.artifacts.storage import STEP2, STEP3, ArtifactError, check_kind, check_upstream
+from speechemb.errors import InputError, first
+from speechemb.paths import ROOT, shown
+
+TEXT = (
+    *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
+    "augmented_from",
+)
+KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
+_COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be pooled
+
+
+@dataclass
+class Embeddings:
+    """One npz in memory; the fields are the keys of the table above."""
+
+    embeddings: np.ndarray
+    layers: np.ndarray
+    labels: np.ndarray
+    clip_ids: np.ndarray
+    speakers: np.ndarray
+    sessions: np.ndarray
+    sentences: np.ndarray
+    corpora: np.ndarray
+    genders: np.ndarray
+    audio_sha256: np.ndarray
+    augmented_from: np.ndarray
+    meta: dict[str, Any]
+    layer: str = ""  # the one that was read, (n_clips, d); empty: all of them
+
+    @property
+    def tag(self) -> str:
+        """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`."""
+        pooling = "_".join(self.meta["pooling"])
+        tag = self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
+        return tag + (f"-augmented{self.copies}" if self.copies else "")
+
+    @property
+    def copies(self) -> int:
+        """How many augmented copies a clip has, 0 for none."""
+        of = self.augmented_from[self.augmented_from != ""]
+        return int(np.unique(of, return_counts=True)[1].max()) if len(of) else 0
+
+    def take(self, clips: np.ndarray) -> "Embeddings":
+        """The clips that a boolean or index array chooses."""
+        chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
+        return replace(self, **chosen)
+
+    def originals(self) -> "Embeddings":
+        """Without the changed copies: what is tested and drawn."""
+        return self if (self.augmented_from == "").all() else self.take(self.augmented_from == "")
+
+    def origin(self) -> np.ndarray:
+        """Index (n_clips,) int64 of each clip's original: its own, unless it is an augmented copy.
+
+        Raises:
+            InputError: a copy without its original.
+        """
+        place = {name: i for i, name in enumerate(self.clip_ids.tolist())}
+        names = np.where(self.augmented_from == "", self.clip_ids, self.augmented_from).tolist()
+        if lost := [copy for copy, name in zip(self.clip_ids.tolist(), names, strict=True) if name not in place]:
+            raise InputError(f"--npz-path: augmented copies without their original: {first(lost)}: rerun {STEP2}")
+        return np.array([place[name] for name in names], dtype=np.int64)
+
+    def features(self, layer: str) -> np.ndarray:
+        """Vectors (n_clips, d) float32, see `chosen`."""
+        if self.layer:
+            if layer != self.layer:
+                raise ValueError(f"only layer {self.layer} was read, not {layer}")
+            return self.embeddings
+        return chosen(self.embeddings, self.layers.tolist(), layer)
+
+
+def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
+    """(n, d) of (n, n_layers, dim): `last`, `mean` (average of the layers), `all` (side by side) or a layer's number.
+
+    `weighted` leaves the layers as they are, for a classifier that learns to mix them.
+
+    Raises:
+        InputError: a number that is not among `layers`.
+    """
+    if layer == "weighted":
+        return vectors
+    if layer == "last":
+        return vectors[:, -1]
+    if layer == "mean":
+        return vectors.mean(axis=1)
+    if layer == "all":
+        return vectors.reshape(len(vectors), -1)
+    if not layer.isdecimal() or int(layer) not in layers:
+        raise InputError(f"--layer {layer}: these embeddings hold layers {layers}; choose one, or last, mean or all")
+    return vectors[:, layers.index(int(layer))]
+
+
+def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
+    arrays = {"embeddings": rows, **columns}
+    npz.write(path, {name: arrays[name] for name in KEYS}, meta)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Only the provenance of an npz, without its arrays."""
+    return _load(path, [])[1]
+
+
+def read(path: Path, layer: str = "") -> Embeddings:
+    """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs are still the same.
+
+    With `layer` (see `chosen`) only its vectors are kept; the others pass through, some rows at a time.
+
+    Raises:
+        ArtifactError: one line that names the file, what is wrong and the command that makes it anew.
+        InputError: there is no such layer.
+    """
+    arrays, meta = _load(path, KEYS[1:])
+    remedy, n = f"rerun {STEP2}", len(arrays["clip_ids"])
+    vectors, digest, finite = _vectors(path, n, arrays["layers"].tolist(), layer)
+    hashes = {"embeddings": digest, **{name: npz.hash_of(array) for name, array in arrays.items()}}
+    if changed := [name for name, digest in hashes.items() if meta.get("arrays", {}).get(name) != digest]:
+        raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
+    if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
+        raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string a clip: {remedy}")
+    if not finite.all():
+        raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite])}: {remedy}")
+    check_upstream(path, meta["inputs"], STEP2)
+    del arrays["excluded"]
+    return Embeddings(vectors, **arrays, meta=meta, layer=layer)
+
+
+def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndarray, str, np.ndarray]:
+    """The vectors (of `layer`, or all), the hash of the whole array, and which clips (n,) are finite in all layers."""
+    remedy, vectors, finite, start = f"rerun {STEP2}", None, np.empty(n, bool), 0
+    with npz.opened(path, "embeddings", remedy) as (shape, dtype, blocks):
+        if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(layers)) or 0 in shape:
+            raise ArtifactError(f"{shown(path)}: embeddings are {dtype} {shape} for {n} clips: {remedy}")
+        hashed = npz.started_hash(dtype, shape)
+        for block in blocks:
+            hashed.update(block)
+            rows = slice(start, start := start + len(block))
+            taken = chosen(block, layers, layer) if layer else block
+            vectors = np.empty((n, *taken.shape[1:]), np.float32) if vectors is None else vectors
+            vectors[rows], finite[rows] = taken, np.isfinite(block).all(axis=(1, 2))
+    return vectors, hashed.hexdigest(), finite
+
+
+def _load(path: Path, keys: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The named arrays without `meta`, and `meta` parsed and checked."""
+    remedy = f"make it with {STEP2}"
+    arrays, meta = npz.load(path, keys, remedy)
+    check_kind(path, meta, "embeddings", remedy)
+    return arrays, meta
+
+
+def pooled(paths: list[Path], layer: str = "") -> Embeddings:
+    """Several files of one encoder, one after another; with a single path, that file. `layer` as in `read`.
+
+    Raises:
+        InputError: encoder, layers or pooling differ, or a clip is in two of the files.
+    """
+    files = [read(path, layer) for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        for key in _COMMON:
+            if file.meta[key] != files[0].meta[key]:
+                raise InputError(
+                    f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be pooled: give files of one "
+                    f"{STEP2} setting to --npz-path, or run the step once for each"
+                )
+    if len(files) == 1:
+        return files[0]
+    ids, counts = np.unique(np.concatenate([file.clip_ids for file in files]), return_counts=True)
+    if (counts > 1).any():
+        raise InputError(f"--npz-path: clip {first(ids[counts > 1])} is in more than one file")
+    arrays = {name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)}
+    return replace(files[0], **arrays)
+
+
+def sources(paths: list[Path]) -> list[dict[str, str]]:
+    """What a file made from these npz records about them: path and fingerprint."""
+    return [{"path": shown(path), "fingerprint": read_meta(path)["fingerprint"]} for path in paths]
+
+
+def stands(path: Path, fingerprint: str, overwrite: bool) -> bool:
+    """Whether `path` holds this very content already.
+
+    Raises:
+        ArtifactError: it holds something else, and `overwrite` is not given.
+    """
+    if not path.exists():
+        return False
+    try:
+        found = read_meta(path)["fingerprint"]
+    except ArtifactError:
+        found = "unreadable"
+    if found != fingerprint and not overwrite:
+        raise ArtifactError(
+            f"{shown(path)} exists, made from other clips or settings (or damaged): write elsewhere with --out, or "
+            "replace it with --overwrite"
+        )
+    return found == fingerprint
+
+
+def check_unchanged(path: Path, inputs: list[dict[str, str]]) -> None:
+    """Raise where `path` (predictions, a model) was made from an npz that has since been replaced by another.
+
+    An npz that is gone cannot be checked and is accepted.
+    """
+    for item in inputs:
+        source = ROOT / item["path"]
+        if source.is_file() and read_meta(source)["fingerprint"] != item["fingerprint"]:
+            raise ArtifactError(f"{shown(path)} was made from an earlier {item['path']}: rerun {STEP3}, or delete it")

@@ -1,0 +1,117 @@
+"""The npz file: written and read some rows at a time, hashed on the way, without pickle."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechemb.artifacts import provenance
+from speechemb.artifacts.storage import ArtifactError, atomic
+from speechemb.paths import shown
+
+ROWS = 256  # read or written at a time
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Write the arrays and `meta` with their hashes. `partial.Rows` are streamed. Same content, same bytes."""
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        hashes = {name: _add(archive, name, array) for name, array in arrays.items()}
+        _add(archive, "meta", np.array(provenance.canonical_json(provenance.seal({**meta, "arrays": hashes}))))
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str:
+    """Add one `.npy` member, as `numpy.savez` would but with a fixed date; its hash."""
+    hashed = started_hash(array.dtype, array.shape)
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_2_0(member, header)
+        for block in _blocks(array):
+            member.write(block)
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+def started_hash(dtype: np.dtype, shape: tuple[int, ...]) -> "hashlib._Hash":
+    """SHA-256 that has seen dtype and shape; the data in C order is still to come."""
+    return hashlib.sha256(f"{dtype.str}{shape}".encode())
+
+
+def hash_of(array: np.ndarray) -> str:
+    """What `meta` holds of an array under `arrays`."""
+    hashed = started_hash(array.dtype, array.shape)
+    for block in _blocks(array):
+        hashed.update(block)
+    return hashed.hexdigest()
+
+
+def _blocks(array: np.ndarray) -> Iterable[bytes]:
+    """The bytes of an array, some rows at a time."""
+    if array.ndim == 0:
+        yield array.tobytes()
+    for start in range(0, len(array) if array.ndim else 0, ROWS):
+        yield np.ascontiguousarray(array[start : start + ROWS]).tobytes()
+
+
+def load(path: Path, keys: Iterable[str], remedy: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The named arrays, and `meta` parsed.
+
+    Raises:
+        ArtifactError: no such file, no npz, or an array is missing or holds Python objects.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{shown(path)} is missing: {remedy}")
+    with _readable(path, remedy), np.load(path, allow_pickle=False) as archive:
+        _check_holds(path, archive.files, [*keys, "meta"], remedy)
+        arrays = {key: archive[key] for key in keys}
+        return arrays, json.loads(str(archive["meta"][()]))
+
+
+@contextmanager
+def opened(path: Path, name: str, remedy: str) -> Iterator[tuple[tuple[int, ...], np.dtype, Iterator[np.ndarray]]]:
+    """Shape, dtype and the blocks of rows of one array of numbers, which is never in memory as a whole.
+
+    Raises:
+        ArtifactError: the array is missing, not in C order, or larger than the file (so that no size is believed).
+    """
+    with _readable(path, remedy), zipfile.ZipFile(path) as archive:
+        _check_holds(path, [member.removesuffix(".npy") for member in archive.namelist()], [name], remedy)
+        with archive.open(f"{name}.npy") as member:
+            headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            version = np.lib.format.read_magic(member)
+            if version not in headers:
+                raise ValueError(f"npy version {version}")
+            shape, fortran_order, dtype = headers[version](member)
+            size = dtype.itemsize * int(np.prod(shape, dtype=object))
+            if fortran_order or dtype.hasobject or not shape or size > path.stat().st_size:
+                raise ValueError(f"{name} is {dtype} {shape}")
+            yield shape, dtype, _rows(member, shape, dtype)
+
+
+def _rows(member, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+    of_one = dtype.itemsize * int(np.prod(shape[1:]))
+    for start in range(0, shape[0], ROWS):
+        count = min(ROWS, shape[0] - start)
+        data = member.read(of_one * count)
+        if len(data) < of_one * count:
+            raise EOFError(f"{start + count} of {shape[0]} rows are there")
+        yield np.frombuffer(data, dtype).reshape(count, *shape[1:])
+
+
+def _check_holds(path: Path, found: Iterable[str], wanted: Iterable[str], remedy: str) -> None:
+    if missing := [name for name in wanted if name not in found]:
+        raise ArtifactError(f"{shown(path)} lacks {', '.join(missing)}, so it is no file of this step: {remedy}")
+
+
+@contextmanager
+def _readable(path: Path, remedy: str) -> Iterator[None]:
+    """What goes wrong in reading a damaged or foreign file becomes one line."""
+    try:
+        yield
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"{shown(path)} cannot be read as npz ({what}): {remedy}") from None

@@ -1,0 +1,1 @@
+"""Waveforms: decoding audio files, and augmented copies of clips."""

@@ -1,0 +1,1 @@
+"""Step 3, the estimators: how each is fitted, asked and kept."""

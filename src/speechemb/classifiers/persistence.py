@@ -1,0 +1,50 @@
+"""A trained model's folder: the classifier's own file (no pickle) and `model.json`, which says what it is.
+
+`model.json` holds the provenance block and: `labels` (class order of the probabilities), `classifier`, `encoder`
+(tag, name, revision, dimensions), `layers` and `layer` (what was computed, what is used), `pooling`, `precision`,
+`settings` (of the classifier, where they were tuned, else empty), `files` (SHA-256 of every other file), and the
+cross-validated figures of the same procedure under `cross_validation`.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from speechemb.artifacts import provenance
+from speechemb.artifacts.storage import STEP3, ArtifactError, read_json, write_json
+from speechemb.classifiers.catalogue import CLASSIFIERS, Classifier
+from speechemb.paths import shown
+
+
+def save(folder: Path, classifier: Classifier, meta: dict[str, Any]) -> None:
+    """Write the folder beside its place and move it there, so that no half-written model is ever found."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        classifier.save(temporary)
+        files = {path.name: provenance.sha256_file(path) for path in sorted(temporary.iterdir())}
+        write_json(temporary / "model.json", {**meta, "files": files})
+        os.chmod(temporary, 0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier and its `model.json`, after every file was found to be the one that was written.
+
+    Raises:
+        ArtifactError: a file is missing, changed or foreign.
+    """
+    remedy = f"train it anew with {STEP3}"
+    meta = read_json(folder / "model.json", "model", remedy)
+    for name, digest in meta["files"].items():
+        path = folder / Path(name).name
+        if not path.is_file() or provenance.sha256_file(path) != digest:
+            raise ArtifactError(f"{shown(path)} is missing or was changed after it was written: {remedy}")
+    classifier = CLASSIFIERS[meta["classifier"]](len(meta["labels"]), meta["seed"], **meta["settings"])
+    return classifier.load(folder), meta

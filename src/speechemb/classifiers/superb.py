@@ -1,0 +1,117 @@
+"""The SUPERB probe for emotion: a learned weighted sum of all layers, mean pooling, linear layers.
+
+Yang et al. 2021, "SUPERB: Speech processing Universal PERformance Benchmark", task ER; recipe of s3prl's
+`downstream/emotion`: softmax layer weights from equal ones, a projection to 256, the mean over frames, a linear layer
+to the classes (no activation in between), cross-entropy, Adam at 1e-4, batches of 32 (4 times 8 accumulated), gradient
+norm clipped at 1, 30,000 steps, of which the one that is best on validation clips is kept.
+
+All of it before the loss is linear in the frames, so the mean over frames commutes with the weighted sum and the
+projection, and the probe is trained from means of each layer computed once.
+
+What differs here: validation clips are a fifth of the training part that shares no group (session, speaker) with the
+rest, not a random fifth; the best step is chosen by UAR, not accuracy, and training ends when it has not improved for
+5,000 steps; the test clips are looked at once.
+"""
+
+import copy
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from speechemb.classifiers.mlp import linear
+from speechemb.errors import InputError
+from speechemb.metrics.classification import uar_of_numbers
+from speechemb.splits.folds import inner_split
+
+PROJECTION = 256
+BATCH = 32
+MAX_STEPS = 30_000
+EVERY = 500  # steps between looks at the validation clips
+PATIENCE = 10  # looks without a better one
+
+
+class Probe(nn.Module):
+    """(n, n_layers, dim) -> (n, K)."""
+
+    def __init__(self, n_layers: int, dim: int, n_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.zeros(n_layers))
+        self.project, self.classify = linear(dim, PROJECTION, generator), linear(PROJECTION, n_classes, generator)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = torch.einsum("l,nld->nd", self.mix.softmax(dim=0), x)
+        return self.classify(self.project(mixed))
+
+
+class Superb:
+    """The probe as a classifier whose `x` is float32 (n, n_layers, dim), the means of every layer."""
+
+    def __init__(self, n_classes: int, seed: int, rate: float = 1e-4, max_steps: int = MAX_STEPS) -> None:
+        self.n_classes, self.seed, self.rate, self.max_steps = n_classes, seed, rate, max_steps
+
+    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Superb":
+        train, valid = inner_split(y, group, self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
+        self.probe = Probe(*x.shape[1:], self.n_classes, generator)
+        best, looks, best_look, kept = -1.0, 0, 0, {}
+        for epoch in self._steps(torch.from_numpy(x[train]), torch.from_numpy(y[train]), generator):
+            self.epochs, looks = epoch, looks + 1
+            uar = uar_of_numbers(y[valid], self.predict_proba(x[valid]).argmax(axis=1))
+            if uar > best:
+                best, best_look, kept = uar, looks, copy.deepcopy(self.probe.state_dict())
+            if looks - best_look == PATIENCE:
+                break
+        self.probe.load_state_dict(kept)
+        return self
+
+    def _steps(self, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator):
+        """Train; after every `EVERY` steps, and at the end, control comes back with the number of epochs so far."""
+        optimizer, loss = torch.optim.Adam(self.probe.parameters(), lr=self.rate), nn.CrossEntropyLoss()
+        step = 0
+        for epoch in itertools.count(1):
+            for batch in torch.randperm(len(y), generator=generator).split(BATCH):
+                optimizer.zero_grad()
+                loss(self.probe(x[batch]), y[batch]).backward()
+                nn.utils.clip_grad_norm_(self.probe.parameters(), 1.0)
+                optimizer.step()
+                step += 1
+                if step % EVERY == 0 or step == self.max_steps:
+                    yield epoch
+                if step == self.max_steps:
+                    return
+
+    @property
+    def layer_weights(self) -> np.ndarray:
+        """(n_layers,) that sum to 1."""
+        return self.probe.mix.detach().softmax(dim=0).numpy()
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self.probe(torch.from_numpy(x)).double().softmax(dim=1).numpy()
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        save_file(self.probe.state_dict(), folder / "superb.safetensors")
+
+    def load(self, folder: Path) -> "Superb":
+        from safetensors.torch import load_file
+
+        tensors = load_file(folder / "superb.safetensors")
+        n_layers, dim = len(tensors["mix"]), tensors["project.weight"].shape[1]
+        self.probe = Probe(n_layers, dim, self.n_classes, torch.Generator())
+        self.probe.load_state_dict(tensors)
+        return self
+
+
+def check(meta: dict, layers: list[int]) -> None:
+    """Raise InputError unless the embeddings are what the probe needs: the mean over frames of every layer."""
+    every = list(range(meta["encoder"]["n_layers"] + 1))
+    if meta["pooling"] != ["mean"] or layers != every or len(every) < 2:
+        raise InputError(
+            f"--protocol superb mixes the means of every layer, but these embeddings hold {'+'.join(meta['pooling'])} "
+            f"of layers {layers}: run step 2 with --pooling mean --layers all"
+        )

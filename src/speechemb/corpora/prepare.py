@@ -1,0 +1,211 @@
+"""From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why not.
+
+In this order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from speechemb.artifacts import provenance
+from speechemb.artifacts.storage import EXCLUDED_COLUMNS, METADATA_COLUMNS
+from speechemb.audio import decoding
+from speechemb.cli import log
+from speechemb.corpora import Clip, Corpus
+from speechemb.errors import InputError, first
+from speechemb.labels import merge_excited, ordered
+from speechemb.paths import shown
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus ready to be written: `artifacts.write_metadata(path, frame, excluded, **content)`."""
+
+    corpus: str
+    frame: pd.DataFrame
+    excluded: pd.DataFrame
+    content: dict[str, Any]
+
+
+def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, seed: int = 0) -> Prepared:
+    """Choose and check the clips of a corpus.
+
+    `wanted`: classes in canonical spelling, None for all. `fraction`: part of the clips of these classes,
+    drawn with `seed`. Raises `InputError` where files are Git LFS pointers, two clips have one id, or no clip
+    is left.
+    """
+    clips = sorted(corpus.clips, key=lambda clip: clip.clip_id)
+    _check_ids(clips)
+    _check_lfs(corpus, clips)
+    clips = [replace(clip, emotion=merge_excited(clip.emotion, wanted)) for clip in clips]
+    hashes = dict(zip([clip.clip_id for clip in clips], _threaded(_hash, clips, "hashing"), strict=True))
+    clips = mark_contradictions(clips, hashes)
+    clips = _mark(clips, lambda clip: wanted and clip.emotion not in wanted, "emotion not selected")
+    drawn = {clip.clip_id for clip in subset(_kept(clips), fraction, seed)}
+    clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
+    examined = _threaded(examine, _kept(clips), "checking")
+    found = dict(zip([clip.clip_id for clip in _kept(clips)], examined, strict=True))
+    clips = [replace(clip, left_out=clip.left_out or found[clip.clip_id][2]) for clip in clips]
+    if not (kept := _kept(clips)):
+        raise InputError(_nothing_left(corpus, clips, wanted))
+    content = {
+        "corpus": corpus.name,
+        "source": corpus.source,
+        "emotions": wanted or "all",
+        "fraction": fraction,
+        "seed": seed,
+        "clips_sha256": provenance.fingerprint(clips=[[c.clip_id, hashes[c.clip_id]] for c in kept]),
+    }
+    return Prepared(corpus.name, _frame(kept, found, hashes), _excluded(clips), content)
+
+
+def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
+    """Leave out clips whose files are byte-identical but whose emotions differ: at most one can be right.
+
+    Identical clips of one emotion are kept; they share a group when folds are made.
+    """
+    twins = defaultdict(list)
+    for clip in clips:
+        if not clip.left_out and hashes[clip.clip_id]:
+            twins[hashes[clip.clip_id]].append(clip)
+    reasons = {}
+    for group in twins.values():
+        for clip in group:
+            others = [f"{c.clip_id} ({c.emotion})" for c in group if c.emotion != clip.emotion]
+            if others:
+                reasons[clip.clip_id] = f"same audio under another emotion: {', '.join(others)}"
+    return [replace(clip, left_out=clip.left_out or reasons.get(clip.clip_id, "")) for clip in clips]
+
+
+def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
+    """Exactly `max(1, round(fraction * n))` clips, stratified by emotion and session.
+
+    Every stratum gets the whole part of its share, and those with the largest remainders one more (Hamilton's
+    method). Does not depend on the order of `clips`.
+    """
+    if fraction == 1 or not clips:
+        return clips
+    strata = defaultdict(list)
+    for clip in sorted(clips, key=lambda clip: clip.clip_id):
+        strata[(clip.emotion, clip.session)].append(clip)
+    total = max(1, round(fraction * len(clips)))
+    keys = sorted(strata)
+    share = np.array([total * len(strata[key]) / len(clips) for key in keys])
+    take = np.floor(share).astype(int)
+    take[np.argsort(take - share, kind="stable")[: total - take.sum()]] += 1
+    rng = np.random.default_rng(seed)
+    return [strata[key][i] for key, n in zip(keys, take, strict=True) for i in rng.permutation(len(strata[key]))[:n]]
+
+
+def examine(clip: Clip) -> tuple[float, int, str]:
+    """Seconds, sample rate in Hz and, where the audio is unusable, the reason."""
+    try:
+        waveform, rate = decoding.read(clip.path)
+    except decoding.AudioError as error:
+        return 0.0, 0, error.reason
+    return round(len(waveform) / rate, 4), rate, decoding.check(waveform, rate) or ""
+
+
+def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
+    """Raise where two corpora share a name or none has a class asked for; warn where only some have it."""
+    names = [one.corpus for one in prepared]
+    if len(set(names)) < len(names):
+        raise InputError(f"--corpora: two corpora are named {first(sorted(names))}: rename a table's file")
+    for label in wanted or []:
+        without = [one.corpus for one in prepared if label not in set(one.frame.emotion)]
+        if len(without) == len(prepared):
+            raise InputError(
+                f"--emotions {label}: no clip of {', '.join(without)} has this emotion; found: "
+                f"{', '.join(ordered(e for one in prepared for e in one.frame.emotion))}"
+            )
+        for name in without:
+            log.warning("%s: no clip has the emotion %s", name, label)
+
+
+def counts(prepared: Iterable[Prepared]) -> pd.DataFrame:
+    """Clips, speakers and minutes for every corpus and emotion, and for every corpus as a whole."""
+    lines = []
+    for one in prepared:
+        for label in [*ordered(one.frame.emotion), "all"]:
+            part = one.frame if label == "all" else one.frame[one.frame.emotion == label]
+            # Where speakers are unknown, none is counted.
+            speakers = part.speaker[part.speaker != ""].nunique()
+            lines.append((one.corpus, label, len(part), speakers or "-", part.duration_s.sum() / 60))
+    return pd.DataFrame(lines, columns=["corpus", "emotion", "clips", "speakers", "minutes"]).round(1)
+
+
+def left_out(one: Prepared) -> dict[str, int]:
+    """Reason -> number of clips, most first; reasons that name another clip count together."""
+    return one.excluded.reason.str.split(":").str[0].value_counts().to_dict()
+
+
+def _kept(clips: list[Clip]) -> list[Clip]:
+    return [clip for clip in clips if not clip.left_out]
+
+
+def _mark(clips: list[Clip], when: Callable[[Clip], object], reason: str) -> list[Clip]:
+    return [replace(clip, left_out=reason) if not clip.left_out and when(clip) else clip for clip in clips]
+
+
+def _check_ids(clips: list[Clip]) -> None:
+    ids = pd.Series([clip.clip_id for clip in clips])
+    if (double := ids[ids.duplicated()]).any():
+        raise InputError(f"two clips have one name: {first(list(double))}: rename or remove one of each")
+
+
+def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
+    if pointers := [clip.path.name for clip in clips if decoding.is_lfs_pointer(clip.path)]:
+        raise InputError(
+            f"{shown(corpus.folder)}: {len(pointers)} of {len(clips)} files are Git LFS pointers, not audio "
+            f"({first(pointers)}): run `git lfs pull` in the clone"
+        )
+
+
+def _hash(clip: Clip) -> str:
+    """SHA-256 of the file; nothing where it is empty or cannot be read, which `examine` will say."""
+    try:
+        return provenance.sha256_file(clip.path) if clip.path.stat().st_size else ""
+    except OSError:
+        return ""
+
+
+def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> list[Result]:
+    # Threads are enough: soundfile and hashlib release the interpreter's lock while they work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # disable=None: no bar where stderr is not a terminal
+        done = tqdm(pool.map(work, clips), title, len(clips), unit=" clips", disable=None, leave=False)
+        return list(done)
+
+
+def _frame(kept: list[Clip], rows: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame([vars(clip) for clip in kept])
+    frame["path"] = [shown(clip.path) for clip in kept]
+    frame["duration_s"] = [rows[clip.clip_id][0] for clip in kept]
+    frame["sample_rate"] = [rows[clip.clip_id][1] for clip in kept]
+    frame["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
+    return frame[list(METADATA_COLUMNS)]
+
+
+def _excluded(clips: list[Clip]) -> pd.DataFrame:
+    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.left_out) for clip in clips if clip.left_out]
+    return pd.DataFrame(rows, columns=EXCLUDED_COLUMNS)
+
+
+def _nothing_left(corpus: Corpus, clips: list[Clip], wanted: list[str] | None) -> str:
+    reasons = pd.Series([clip.left_out.split(":")[0] for clip in clips]).value_counts()
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    known = ordered(clip.emotion for clip in clips if clip.emotion)
+    return (
+        f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is left ({why}); "
+        f"asked for: {', '.join(wanted or ['all'])}; it has: {', '.join(known) or 'no emotion'}: check "
+        f"--emotions and the folder (--data-dir)"
+    )

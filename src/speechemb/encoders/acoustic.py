@@ -1,0 +1,104 @@
+"""The baseline every embedding has to beat: acoustic functionals of librosa, no network, no learning.
+
+Frames of 25 ms every 10 ms: 20 MFCC with first and second differences, 40 log-mel bands, log f0 (YIN) over the voiced
+frames, log energy, and six measures of spectral shape; of each the mean, the standard deviation and five percentiles
+over the clip, as in the functionals of ComParE and eGeMAPS (Schuller et al. 2013, Eyben et al. 2016), though not
+those very sets. Two more numbers: the voiced fraction and the duration in seconds.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from speechemb.audio.decoding import SAMPLE_RATE
+
+TAG = "acoustic"
+METHODS = ("functionals",)
+PERCENTILES = (5, 25, 50, 75, 95)
+_WINDOW, _HOP, _FFT = 400, 160, 512
+_PITCH_WINDOW = 1024  # 64 ms hold two periods of the lowest f0
+_F0_RANGE = (60.0, 500.0)  # Hz: adult speech, emotional included
+_VOICED_ABOVE = 0.5  # normalised autocorrelation at the lag found
+
+
+class Acoustic:
+    """Has the interface of `encoders.Encoder`, with a single layer numbered 0."""
+
+    n_layers = 0
+    precision = "fp32"
+    workers, batch_seconds, settled = 2, 60, True
+
+    def __init__(self) -> None:
+        probe = np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32)
+        self.dim = len(functionals(probe))
+        self.identity: dict[str, Any] = {
+            "name": "librosa functionals",
+            "revision": "1",  # raised when the definition above changes
+            "dim": self.dim,
+            "n_layers": 0,
+        }
+
+    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
+        """Functionals (B, 1, dim) float32 of 16 kHz mono waveforms, on all cores."""
+        from joblib import Parallel, delayed
+
+        rows = Parallel(n_jobs=-1, batch_size=4)(delayed(functionals)(waveform) for waveform in waveforms)
+        return np.stack(rows)[:, None, :]
+
+
+def functionals(waveform: np.ndarray) -> np.ndarray:
+    """Vector (dim,) float32 for one waveform (n,) float32 at 16 kHz."""
+    frames = _frames(waveform)
+    log_f0, voiced = _pitch(waveform)
+    pitch = log_f0[voiced] if voiced.any() else np.zeros(1, np.float32)
+    parts = [_statistics(frames), _statistics(pitch[None])]
+    parts.append(np.array([voiced.mean(), len(waveform) / SAMPLE_RATE]))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _statistics(frames: np.ndarray) -> np.ndarray:
+    """Mean, std and percentiles over time of (features, frames), flattened."""
+    percentiles = np.percentile(frames, PERCENTILES, axis=1)
+    return np.concatenate([frames.mean(axis=1), frames.std(axis=1), percentiles.ravel()])
+
+
+def _frames(waveform: np.ndarray) -> np.ndarray:
+    """Frame-wise features (features, frames)."""
+    import librosa
+
+    spectrum = np.abs(librosa.stft(waveform, n_fft=_FFT, hop_length=_HOP, win_length=_WINDOW))
+    log_mel = np.log(librosa.feature.melspectrogram(S=spectrum**2, sr=SAMPLE_RATE, n_mels=40) + 1e-8)
+    mfcc = librosa.feature.mfcc(S=log_mel, n_mfcc=20)
+    # A clip of 0.1 s has 11 frames; librosa's default width for differences is 9.
+    differences = [librosa.feature.delta(mfcc, width=9, order=order) for order in (1, 2)]
+    flatness = np.log(librosa.feature.spectral_flatness(S=spectrum) + 1e-8)
+    shape = [
+        librosa.feature.spectral_centroid(S=spectrum, sr=SAMPLE_RATE),
+        librosa.feature.spectral_bandwidth(S=spectrum, sr=SAMPLE_RATE),
+        librosa.feature.spectral_rolloff(S=spectrum, sr=SAMPLE_RATE, roll_percent=0.85),
+        librosa.feature.spectral_rolloff(S=spectrum, sr=SAMPLE_RATE, roll_percent=0.25),
+        flatness,
+        librosa.feature.zero_crossing_rate(waveform, frame_length=_FFT, hop_length=_HOP),
+    ]
+    energy = np.log(librosa.feature.rms(S=spectrum, frame_length=_FFT) + 1e-6)
+    return np.concatenate([mfcc, *differences, log_mel, energy, *shape])
+
+
+def _pitch(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log f0 in log Hz and whether the frame is voiced, both (frames,)."""
+    import librosa
+
+    low, high = _F0_RANGE
+    f0 = librosa.yin(
+        waveform, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=True
+    )
+    padded = np.pad(waveform, _PITCH_WINDOW // 2)
+    frames = librosa.util.frame(padded, frame_length=_PITCH_WINDOW, hop_length=_HOP)[:, : len(f0)]
+    # Autocorrelation at lag L compares a frame's first W-L samples with its last W-L, both of unit length.
+    lags = np.round(SAMPLE_RATE / f0).astype(int)
+    index = np.arange(_PITCH_WINDOW)[:, None]
+    shifted = np.take_along_axis(frames, np.minimum(index + lags, _PITCH_WINDOW - 1), axis=0)
+    inside = index < _PITCH_WINDOW - lags
+    early, late = frames * inside, shifted * inside
+    norm = np.sqrt((early**2).sum(axis=0) * (late**2).sum(axis=0))
+    return np.log(f0), (early * late).sum(axis=0) / (norm + 1e-8) > _VOICED_ABOVE

@@ -1,0 +1,76 @@
+"""The convolutional front-end of WavLM, HuBERT and wav2vec 2.0: one clip's samples -> its frames.
+
+A convolution is a matrix product over overlapping rows, seen through strides. Group norm over time (base models) is
+folded into the clip's own copy of the first, tiny convolution, so that only the clip's own frames count.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+from speechemb.encoders.kernels import Linear, layer_norm, send
+
+CHUNK = 128  # frames made at a time on a CPU: bounds the memory of the widest activation (8 MB in bf16)
+
+
+class FrontEnd:
+    """float32 samples of one clip, on the CPU -> (frames, channels) on the device of the weights."""
+
+    def __init__(self, extractor: nn.Module, config, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.kernels, self.strides = config.conv_kernel, config.conv_stride
+        self.gelu = config.feat_extract_activation == "gelu"
+        first = extractor.conv_layers[0]
+        self.device, self.activation = first.conv.weight.device, first.activation
+        self.group = copy.deepcopy(first.layer_norm).cpu().double() if config.feat_extract_norm == "group" else None
+        self.first_weight = first.conv.weight[:, 0].cpu().double()  # (channels, kernel)
+        self.norms = [getattr(layer, "layer_norm", None) for layer in extractor.conv_layers]
+        self.linears = []
+        for layer in extractor.conv_layers:
+            weight = layer.conv.weight.transpose(1, 2).flatten(1)  # (out, kernel * in), as the rows of `unfold`
+            fused = self.gelu and config.feat_extract_norm == "group"
+            self.linears.append(Linear(weight, layer.conv.bias, dtype, gelu=fused))
+
+    def __call__(self, wave: torch.Tensor) -> torch.Tensor:
+        linear = self._first(wave) if self.group is not None else self.linears[0]
+        wave = send(wave, self.device, self.dtype)
+        hop, reach = 1, 1  # of one frame, in outputs of the first convolution
+        for kernel, stride in reversed(list(zip(self.kernels[1:], self.strides[1:], strict=True))):
+            reach = (reach - 1) * stride + kernel
+            hop *= stride
+        x = wave.unfold(0, self.kernels[0], self.strides[0])
+        n_frames = (len(x) - reach) // hop + 1
+        n_chunks = -(-n_frames // CHUNK) if wave.device.type == "cpu" else 1
+        cuts = [n_frames * i // n_chunks for i in range(n_chunks + 1)]
+        chunks = [x[a * hop : (b - 1) * hop + reach] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return torch.cat([self._stack(linear, chunk) for chunk in chunks])
+
+    def _stack(self, first: "Linear", x: torch.Tensor) -> torch.Tensor:
+        x = self._finish(first(x), 0)
+        for i, linear in enumerate(self.linears[1:], start=1):
+            width = x.shape[1]
+            rows = x.flatten().unfold(0, self.kernels[i] * width, self.strides[i] * width)
+            x = self._finish(linear(rows), i)
+        return x
+
+    def _finish(self, x: torch.Tensor, i: int) -> torch.Tensor:
+        if self.group is None:
+            x = layer_norm(self.norms[i], x)
+        return x if self.linears[i].gelu else self.activation(x)
+
+    def _first(self, wave: torch.Tensor) -> "Linear":
+        """The first convolution with this clip's group norm in it.
+
+        Group norm with one channel a group scales a channel by its standard deviation over time. The channel is w p
+        for input patches p, so its mean is w E[p] and its variance w Cov[p] w: no pass over the output is needed.
+        """
+        patches = wave.double().unfold(0, self.kernels[0], self.strides[0])
+        mean = patches.mean(dim=0)
+        centred = patches - mean
+        covariance = centred.T @ centred / len(patches)
+        variance = ((self.first_weight @ covariance) * self.first_weight).sum(dim=1)
+        weight = self.first_weight * (self.group.weight / (variance + self.group.eps).sqrt())[:, None]
+        bias = self.group.bias - weight @ mean
+        weight, bias = (send(x, self.device, self.dtype) for x in (weight, bias))
+        return Linear(weight, bias, self.dtype, gelu=self.gelu)

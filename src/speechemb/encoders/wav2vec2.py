@@ -1,0 +1,191 @@
+"""The forward pass of WavLM, HuBERT and wav2vec 2.0 for inference: any mixture of clip lengths, no padding.
+
+The frames of all clips lie one after the other in one matrix (frames, D). Whatever works on a frame alone (linear
+layers, layer norms) runs over that matrix; whatever mixes frames (front-end, positional convolution, attention)
+runs clip by clip, or over neighbouring clips of equal length at once. So a clip's hidden states cannot depend on
+what it was batched with, and no time is spent on padding. Weights are read from transformers' modules once and
+rearranged: query, key, value and WavLM's gate are one product.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from speechemb.encoders.feature_encoder import FrontEnd
+from speechemb.encoders.kernels import Linear, layer_norm, packs
+
+TOGETHER = 512  # frames of equally long clips that go through attention at once
+POSITION_STEP = 32  # frames: lengths are rounded up to it, because oneDNN takes 40 ms to prepare for each new length
+
+
+class Network:
+    """A transformers model's weights, arranged for `layers`; `dtype` is the precision of products and activations."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        self.config = config = model.config
+        self.dtype = dtype
+        self.device = next(model.parameters()).device
+        self.front_end = FrontEnd(model.feature_extractor, config, dtype)
+        projection, encoder = model.feature_projection, model.encoder
+        self.feature_norm = getattr(projection, "layer_norm", None)
+        self.projection = Linear(projection.projection.weight, projection.projection.bias, dtype)
+        self.position = _Position(encoder.pos_conv_embed, config, dtype)
+        self.norm = encoder.layer_norm
+        self.blocks = [_Block(block, config, dtype) for block in encoder.layers]
+        self.bias = getattr(encoder.layers[0].attention, "compute_bias", None)  # WavLM's relative position bias
+
+    def frames(self, samples: int) -> int:
+        """Number of frames the front-end makes of so many samples; less than 1: too short."""
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def layers(self, waves: list[torch.Tensor], last: int) -> Iterator[list[torch.Tensor]]:
+        """Hidden states of layer 0 (the transformer's input) up to layer `last`, one layer at a time.
+
+        `waves` float32 on the CPU. A layer's hidden states come as (n, T, D) tensors, one for each run of n
+        neighbouring clips of T frames, in order.
+        """
+        frames = [self.frames(len(wave)) for wave in waves]
+        runs = _runs(frames)
+        hidden = torch.cat([self.front_end(wave) for wave in waves])
+        if self.feature_norm is not None:
+            hidden = layer_norm(self.feature_norm, hidden)
+        hidden = self.projection(hidden)
+        hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
+        if not self.config.do_stable_layer_norm:
+            hidden = layer_norm(self.norm, hidden)
+        yield _split(hidden, runs)
+        longest = max(frames)
+        bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
+        for block in self.blocks[:last]:
+            hidden = block(hidden, runs, bias)
+            yield _split(hidden, runs)
+
+
+class _Position:
+    """The positional convolution of one clip: (T, D) -> what it adds, (T, D)."""
+
+    def __init__(self, embed: nn.Module, config, dtype: torch.dtype) -> None:
+        self.norm = getattr(embed, "batch_norm", None)
+        self.activation = embed.activation
+        self.gelu = config.feat_extract_activation == "gelu"
+        self.groups, self.padding = embed.conv.groups, embed.conv.padding[0]
+        # its weight norm in double precision, because in single it depends on the number of threads that sum it
+        weight = deepcopy(embed.conv).cpu().double().weight.detach()
+        bias = embed.conv.bias
+        self.weight, self.bias = weight[:, :, None].to(bias.device, dtype), bias.to(dtype)
+        self.packed = packs(self.weight) and self.gelu
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, [0, self.padding], [1, 1], [1, 1], self.groups
+            )
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        frames = len(x)
+        if self.norm is not None:
+            x = self.norm(x.float().T[None])[0].T.to(x.dtype)
+        x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, as the convolution's own padding
+        x = x.T[None, :, None]  # (1, D, 1, T) whose memory is "channels last"
+        if self.packed:
+            geometry = ([0, self.padding], [1, 1], [1, 1], self.groups)
+            x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, "gelu", [], "none")
+        else:
+            x = self.activation(F.conv2d(x, self.weight, self.bias, padding=(0, self.padding), groups=self.groups))
+        return x[0, :, 0, :frames].T  # an even kernel makes one frame too many
+
+
+class _Block:
+    """One transformer block, post-norm (base) or pre-norm (`do_stable_layer_norm`)."""
+
+    def __init__(self, block: nn.Module, config, dtype: torch.dtype) -> None:
+        self.stable = config.do_stable_layer_norm
+        self.norm, self.final_norm = block.layer_norm, block.final_layer_norm
+        self.attention = _Attention(block.attention, dtype)
+        feed = block.feed_forward
+        gelu = config.hidden_act == "gelu"
+        self.activation = None if gelu else feed.intermediate_act_fn
+        self.up = Linear(feed.intermediate_dense.weight, feed.intermediate_dense.bias, dtype, gelu=gelu)
+        self.down = Linear(feed.output_dense.weight, feed.output_dense.bias, dtype)
+        adapter = getattr(block, "adapter_layer", None)
+        self.adapter = None if adapter is None else deepcopy(adapter).to(dtype)
+
+    def __call__(self, hidden: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+        if self.stable:
+            hidden = self.attention(layer_norm(self.norm, hidden), hidden, runs, bias)
+            hidden = self._feed(layer_norm(self.final_norm, hidden), hidden)
+        else:
+            hidden = layer_norm(self.norm, self.attention(hidden, hidden, runs, bias))
+            hidden = layer_norm(self.final_norm, self._feed(hidden, hidden))
+        return hidden if self.adapter is None else hidden + self.adapter(hidden)
+
+    def _feed(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        x = self.up(x)
+        return self.down(x if self.activation is None else self.activation(x), residual)
+
+
+class _Attention:
+    """Self-attention of every clip over its own frames, plus the residual; in WavLM with the gated position bias."""
+
+    def __init__(self, attention: nn.Module, dtype: torch.dtype) -> None:
+        self.heads, self.head_dim = attention.num_heads, attention.head_dim
+        self.constant = getattr(attention, "gru_rel_pos_const", None)  # (1, heads, 1, 1)
+        parts = [attention.q_proj, attention.k_proj, attention.v_proj]
+        weights, biases = [p.weight for p in parts], [p.bias for p in parts]
+        # the queries' scale, a power of two for heads of 64
+        weights[0], biases[0] = (x * self.head_dim**-0.5 for x in (weights[0], biases[0]))
+        if self.constant is not None:
+            # The gate sums two groups of four outputs of a linear layer over each head's slice of the input: two
+            # rows a head of one block-diagonal layer over the whole input.
+            gate = attention.gru_rel_pos_linear
+            rows = gate.weight.view(2, 4, -1).sum(dim=1)  # (2, head_dim)
+            weights.append(torch.cat([torch.block_diag(*[row[None]] * self.heads) for row in rows]))
+            biases.append(gate.bias.view(2, 4).sum(dim=1).repeat_interleave(self.heads))
+        self.project = Linear(torch.cat(weights), torch.cat(biases), dtype)
+        self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
+
+    def __call__(self, x: torch.Tensor, residual: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+        mixed = []
+        for clips in _split(self.project(x), runs):
+            n, frames, _ = clips.shape
+            qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
+            gate = None
+            if bias is not None:
+                gate = clips[:, :, 3 * x.shape[1] :].view(n, frames, 2, self.heads).permute(2, 0, 3, 1)
+                a, b = torch.sigmoid(gate.float()[..., None])
+                gate = a * (b * self.constant - 1.0) + 2.0  # (n, heads, T, 1)
+            short = None if bias is None else bias[:, :frames, :frames]
+            mixed.append(_attend(q, k, v, gate, short).transpose(1, 2).reshape(n * frames, -1))
+        return self.out(torch.cat(mixed), residual)
+
+
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, gate: torch.Tensor | None, bias: torch.Tensor | None):
+    """softmax(q k^T + gate * bias) v, for queries that are scaled already; gate and bias in float32."""
+    if q.device.type != "cpu" or q.dtype == torch.float32:
+        mask = None if bias is None else (gate * bias).to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    # torch's fused kernel takes twice as long as this in bf16 on a CPU for clips of a few seconds
+    scores = torch.matmul(q, k.transpose(2, 3)).float()
+    if bias is not None:
+        scores.addcmul_(gate, bias)
+    return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
+
+
+def _runs(frames: list[int]) -> list[tuple[int, int]]:
+    """(clips, frames each) of neighbouring clips of equal length, at most TOGETHER frames a run."""
+    runs = []
+    for length, group in groupby(frames):
+        clips, most = len(list(group)), max(1, TOGETHER // length)
+        runs += [(min(most, clips - i), length) for i in range(0, clips, most)]
+    return runs
+
+
+def _split(packed: torch.Tensor, runs: list[tuple[int, int]]) -> list[torch.Tensor]:
+    """(frames of all clips, D) -> one (n, T, D) view a run."""
+    parts = packed.split([clips * frames for clips, frames in runs])
+    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, runs, strict=True)]

@@ -1,0 +1,95 @@
+"""Other people's figures, from `data/published_figures.csv`: shown beside ours, never ranked with them.
+
+Columns of that file, values in percent: corpus, classes, encoder, frozen, layers, classifier, metric, value, protocol,
+cv, folds, speaker_independent, source. `cv` and `folds` give the protocol in step 3's words.
+
+A figure is comparable with a group of our runs only where corpus, number of classes and of clips, what the folds hold
+out and their number are the same and it is a metric of ours; else the reason is named.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speechemb import corpora
+from speechemb.artifacts.storage import ArtifactError
+from speechemb.evaluation.scores import protocol_of
+from speechemb.paths import DATA, shown
+
+FILE = DATA / "published_figures.csv"
+METRICS = {"UAR": "uar", "accuracy": "accuracy"}
+THEIRS = (
+    *("corpus", "classes", "encoder", "frozen", "layers", "classifier", "metric", "value", "protocol", "cv", "folds"),
+    *("speaker_independent", "source"),
+)
+COLUMNS = ("our_corpus", "our_protocol", *THEIRS, "comparable")
+# Clips of the complete corpus in that many classes; a figure over fewer or other clips is another task.
+CLIPS = {("iemocap", 4): 5531, ("ravdess", 8): 1440, ("cremad", 6): 7442, ("cremad", 4): 4900, ("emodb", 7): 535}
+_MISSING = 0.01  # share of clips that may be left out as damaged or contradictory, as step 1 does
+
+
+def read(path: Path = FILE) -> pd.DataFrame:
+    """The file's rows, `value` as number, `classes` as whole number; no rows where the file is missing.
+
+    Raises:
+        ArtifactError: a column is missing, or a value is no number.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(THEIRS))
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in THEIRS if column not in frame.columns]:
+        raise ArtifactError(f"{shown(path)} lacks column {', '.join(missing)}: git checkout {shown(path)}")
+    try:
+        return frame[list(THEIRS)].astype({"value": float, "classes": int})
+    except ValueError as error:
+        raise ArtifactError(
+            f"{shown(path)}: value or classes holds no number ({error}): mend the row, or git checkout {shown(path)}"
+        ) from None
+
+
+def beside(results: list[dict[str, Any]], figures: pd.DataFrame) -> pd.DataFrame:
+    """The figures of the corpora and class counts at hand, once for each of our protocols; `comparable` says `yes` or
+    `not comparable: <why>`. Our own figures are not in it."""
+    rows: dict[tuple, dict[str, Any]] = {}
+    for result in results:
+        if len(result["corpora"]) != 1:
+            continue
+        ours = result["corpora"][0]
+        for number, figure in enumerate(figures.to_dict("records")):
+            if _word(figure["corpus"]) != ours or figure["classes"] != len(result["labels"]):
+                continue
+            why = difference(result, figure)
+            key = (ours, len(result["labels"]), protocol_of(result), number)
+            # Comparable with one run of the group is enough: the others differ in their clips.
+            if key not in rows or not why:
+                verdict = f"not comparable: {why}" if why else "yes"
+                rows[key] = {"our_corpus": ours, "our_protocol": key[2], **figure, "comparable": verdict}
+    return pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(COLUMNS))
+
+
+def difference(result: dict[str, Any], figure: dict[str, Any]) -> str:
+    """Why a published figure may not be compared with this evaluation; empty where it may."""
+    ours, theirs = result["protocol"], figure["cv"]
+    complete = CLIPS.get((result["corpora"][0], len(result["labels"])))
+    if result["leak"]:
+        return "our run makes a mistake on purpose"
+    if not theirs:
+        return f"not cross-validated ({figure['protocol']})"
+    if figure["metric"] not in METRICS:
+        return f"{figure['metric']} is not among our metrics"
+    if theirs != ours:
+        return f"their folds hold out {theirs}, ours {ours}" if theirs != "one split" else "one split, ours are folds"
+    if figure["speaker_independent"] == "yes" and result["speakers_on_both_sides"] != 0:
+        return "their speakers are held out, ours are on both sides or unknown"
+    if int(figure["folds"]) != result["n_folds"]:
+        return f"{figure['folds']} folds, ours {result['n_folds']} (--n-folds {figure['folds']})"
+    if complete is None or abs(result["clips"] - complete) > _MISSING * complete:
+        return f"ours has {result['clips']} clips, the corpus {complete or 'an unknown number'}"
+    return ""
+
+
+def _word(corpus: str) -> str:
+    """`CREMA-D` -> `cremad`, as `--corpora` spells it."""
+    folders = {module.FOLDER.lower(): word for word, module in corpora.CORPORA.items()}
+    return folders.get(corpus.lower(), corpus.lower())

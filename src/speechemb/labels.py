@@ -1,0 +1,58 @@
+"""The emotion words of this project, the spellings that corpora use for them, and the choice of classes."""
+
+from speechemb.errors import InputError
+
+# One order for every table, matrix and picture. Words not listed here (a table's own classes) sort after these.
+ORDER = (
+    *("neutral", "calm", "happy", "excited", "sad", "angry", "fearful", "disgust", "surprised"),
+    *("bored", "frustrated", "contempt", "other"),
+)
+DEFAULT_EMOTIONS = ("neutral", "happy", "sad", "angry")  # the four classes that IEMOCAP studies and SUPERB use
+
+_SPELLINGS = {
+    "neutral": "neu neutrality",
+    "happy": "hap happiness joy happily",
+    "excited": "exc excitement",
+    "sad": "sadness",
+    "angry": "ang anger",
+    "fearful": "fea fear",
+    "disgust": "dis disgusted",
+    "surprised": "sur surprise",
+    "bored": "boredom",
+    "frustrated": "fru frustration frustrate",
+    "other": "oth",
+}
+_CANONICAL = {spelling: word for word, spellings in _SPELLINGS.items() for spelling in spellings.split()}
+
+
+def canonical(label: str) -> str:
+    """`Anger`, `ang` and `angry` -> `angry`; an unknown label is only lower-cased."""
+    label = label.strip().lower()
+    return _CANONICAL.get(label, label)
+
+
+def sort_key(label: str) -> tuple[int, str]:
+    """Key that sorts labels in the project's order."""
+    return (ORDER.index(label) if label in ORDER else len(ORDER), label)
+
+
+def ordered(labels) -> list[str]:
+    """The distinct labels in the project's order."""
+    return sorted(set(labels), key=sort_key)
+
+
+def parse_emotions(words: list[str] | None) -> list[str] | None:
+    """Classes asked for with `--emotions`, in canonical spelling; None stands for every class of the corpus."""
+    if words is None or words == ["all"]:
+        return None
+    labels = [canonical(word) for word in words]
+    if "all" in labels or len(set(labels)) < 2:
+        raise InputError(f"--emotions {' '.join(words)}: give `all`, or at least two different classes")
+    return ordered(labels)
+
+
+def merge_excited(label: str, wanted: list[str] | None) -> str:
+    """Excited counts as happy where happy is wanted and excited is not (the four-class set of IEMOCAP)."""
+    if label == "excited" and wanted is not None and "happy" in wanted and "excited" not in wanted:
+        return "happy"
+    return label

@@ -1,0 +1,1 @@
+"""What step 4 writes for people: texts and files."""

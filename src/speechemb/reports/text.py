@@ -1,0 +1,133 @@
+"""Figures as text: arrays and dicts in, strings out; nothing is read or written here."""
+
+from typing import Any
+
+import pandas as pd
+
+from speechemb.evaluation.leakage_audit import name as audit_name
+
+
+def named(names: list[str]) -> str:
+    """The corpora of a run for people; the bundled one is called what it is."""
+    return "+".join("demo (SYNTHETIC speech)" if name == "demo" else name for name in names)
+
+
+def run_title(result: dict[str, Any]) -> str:
+    """Two lines over a picture: what was run, and how, with the headline."""
+    overall = result["overall"]
+    return (
+        f"{result['encoder']['tag']}, {named(result['corpora'])}, layer {result['layer']}, {result['classifier']}\n"
+        f"{result['protocol_note']}: UAR {overall['uar']:.3f} (chance {result['chance_uar']:.3f})"
+    )
+
+
+def classification_report(result: dict[str, Any]) -> str:
+    """One run: protocol, headline with chance and majority, and a line for each class."""
+    overall, std, majority = result["overall"], result["fold_std"], result["majority"]
+    interval, both = result["interval_95"]["uar"], result["speakers_on_both_sides"]
+    span = (
+        f"95 % interval {interval[0]:.3f} to {interval[1]:.3f} over speakers"
+        if interval
+        else "no interval: speakers unknown, too few, or all alike"
+    )
+    lines = [
+        result["tag"],
+        f"protocol: {result['n_folds']} x {result['protocol_note']}; "
+        f"speakers in both training and test: {'unknown' if both is None else both}",
+        f"UAR      {overall['uar']:.3f}  ({span}; std over folds {std['uar']:.3f}; chance {result['chance_uar']:.3f})",
+        f"accuracy {overall['accuracy']:.3f}  (always {majority['label']}: {majority['accuracy']:.3f})",
+        f"F1       {overall['macro_f1']:.3f} macro, {overall['weighted_f1']:.3f} weighted",
+        "",
+        f"{'':12s} precision  recall      f1  support",
+    ]
+    for label, of in result["per_class"].items():
+        lines.append(f"{label:12s} {of['precision']:9.3f} {of['recall']:7.3f} {of['f1']:7.3f} {of['support']:8d}")
+    calibration = f"expected calibration error {result['calibration_error']:.3f} (15 bins)"
+    lines += ["", calibration, *fairness_lines(result), *human_lines([result])]
+    return "\n".join(lines) + "\n"
+
+
+def fairness_lines(result: dict[str, Any]) -> list[str]:
+    """UAR by gender with the test of their gap, and by speaker, the worst first."""
+    lines = []
+    if result["by_gender"]:
+        lines += ["", "UAR by gender"]
+    for gender, of in result["by_gender"].items():
+        lines.append(f"{gender:12s} {of['uar']:.3f}{span_of(of)}  {of['speakers']} speakers, {of['clips']} clips")
+    if gap := result["gender_gap"]:
+        verdict = "told apart" if gap["p"] <= 0.05 else "not told apart"
+        lines.append(f"{gap['better']} - {gap['worse']}: {gap['difference']:.3f}, {verdict} (p {gap['p']:.4f})")
+    if result["by_speaker"]:
+        lines += ["", "UAR by speaker, worst first"]
+    for of in result["by_speaker"]:
+        lines.append(f"{of['speaker']:20s} {of['uar']:.3f}{span_of(of)}  {of['gender'] or '-'}, {of['clips']} clips")
+    return lines
+
+
+def span_of(figures: dict[str, Any]) -> str:
+    """` [0.412, 0.533]`, or nothing where there is no interval."""
+    return " [{:.3f}, {:.3f}]".format(*figures["interval_95"]) if figures["interval_95"] else ""
+
+
+def human_lines(results: list[dict[str, Any]]) -> list[str]:
+    """What listeners reach on the clips of these classes, once for each choice of classes."""
+    found = {tuple(result["labels"]): result["human"] for result in results if result["human"]}
+    return [
+        f"listeners, {len(labels)} classes: UAR {of['uar']:.3f}, accuracy {of['accuracy']:.3f} "
+        f"({of['source']}; {of['note']})"
+        for labels, of in sorted(found.items())
+    ]
+
+
+def ranking_text(groups: list[Any]) -> str:
+    """For every group of comparable runs (`significance.Ranked`): who beats whom, and who is not told apart."""
+    lines = []
+    for group in groups:
+        lines.append(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}")
+        runs = group.result["runs"] if group.result else []
+        for place, run in enumerate(runs, start=1):
+            below = [(number, other["name"]) for number, other in enumerate(runs[place:], start=place + 1)]
+            beaten = ", ".join(str(number) for number, name in below if name in run["beats"])
+            open_ = ", ".join(str(number) for number, name in below if name not in run["beats"])
+            said = [f"beats {beaten}"] * bool(beaten) + [f"not told apart from {open_}"] * bool(open_)
+            lines.append(f"  {place}. UAR {run['value']:.3f}  {run['name']}" + (f": {'; '.join(said)}" if said else ""))
+    return "\n".join(lines)
+
+
+def published_text(table: pd.DataFrame) -> str:
+    """Other people's figures, those that may be compared first, the others with the reason why not."""
+    lines = []
+    for (corpus, classes, protocol), rows in table.groupby(["corpus", "classes", "our_protocol"], sort=False):
+        lines.append(f"published for {corpus}, {classes} classes (not ours), beside {protocol}:")
+        for verdict, part in sorted(rows.groupby("comparable", sort=False), key=lambda pair: pair[0] != "yes"):
+            lines.append("  comparable:" if verdict == "yes" else f"  {verdict}:")
+            for row in part.itertuples():
+                what = " ".join(filter(None, [row.encoder, row.layers and f"({row.layers})", row.classifier]))
+                lines.append(f"    {row.value:5.1f} % {row.metric:8s} {what}; {row.protocol}; {row.source}")
+    return "\n".join(lines)
+
+
+def comparison_table(table: pd.DataFrame) -> str:
+    """All runs for the terminal, grouped by what is comparable."""
+    lines = []
+    for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
+        chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
+        what = f"{named(corpora.split('+'))}, {classes} classes, {protocol}"
+        lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
+        for _, row in rows.iterrows():
+            interval = "" if pd.isna(row["uar_low"]) else f" [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"
+            name = f"{row['encoder']} {row['pooling']}, layer {row['layer']}, {row['classifier']}"
+            lines.append(
+                f"  {name:52s} UAR {row['uar']:.3f}{interval}  accuracy {row['accuracy']:.3f}  "
+                f"weighted F1 {row['weighted_f1']:.3f}"
+            )
+    return "\n".join(lines)
+
+
+def audit_text(table: pd.DataFrame) -> str:
+    """The leakage audit for the terminal."""
+    lines = ["What looser folds and known mistakes pretend, in points of UAR over the speaker-disjoint run:"]
+    for _, row in table.iterrows():
+        run = f"{row['encoder']}, {row['corpora']} {row['classes']} classes, layer {row['layer']}, {row['classifier']}"
+        lines.append(f"  {run:60s} {audit_name(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
+    return "\n".join(lines)

@@ -1,0 +1,242 @@
+"""Folds of cross-validation, and the proof that they keep apart what they promise to keep apart.
+
+| protocol | a fold's test clips share no ... with its training clips |
+|---|---|
+| `speaker` (default) | speaker (where the speaker is unknown: session) |
+| `session` | session |
+| `sentence` | sentence |
+| `speaker+sentence` | speaker, and no sentence: every speaker fold is crossed with every sentence fold |
+| `random` | nothing but identical audio: every speaker is on both sides, so the figure is optimistic |
+
+Clips with identical audio are never divided between training and test, under any protocol. Augmented copies are
+trained on wherever their original is, and are never tested on (`add_copies`).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from speechemb.errors import InputError, first
+
+PROTOCOLS = ("speaker", "session", "sentence", "speaker+sentence", "random")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold: clip indices (int64) to train on and to test on."""
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+
+
+def connected(*keys: np.ndarray) -> np.ndarray:
+    """Group numbers (n,) int64: clips that share a non-empty value in any of the string arrays `keys` are one group.
+
+    Sharing is transitive: if speakers A and B share one identical clip, all clips of A and B are one group.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(keys[0])
+    edges = []
+    for key in keys:
+        _, first_with, inverse = np.unique(key, return_index=True, return_inverse=True)
+        known = np.flatnonzero(key != "")
+        edges.append(np.stack([known, first_with[inverse[known]]]))
+    rows, columns = np.concatenate(edges, axis=1)
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def within(corpora: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`<corpus>/<value>`, empty where the value is unknown: speaker 01 of two corpora is two people."""
+    return np.where(values == "", "", np.char.add(np.char.add(corpora, "/"), values))
+
+
+def groups(protocol: str, corpora, speakers, sessions, sentences, audio_sha256) -> np.ndarray:
+    """Group number (n,) int64 of each clip under a protocol; arguments are string arrays (n,), empty = unknown.
+
+    For `speaker+sentence` the result is (n, 2): the clip's group of speakers and its group of sentences.
+
+    Raises:
+        InputError: the protocol needs something that a clip lacks.
+    """
+    speaker, session = within(corpora, speakers), within(corpora, sessions)
+    if protocol == "random":
+        return connected(audio_sha256)
+    if protocol == "speaker+sentence":
+        both = [groups(one, corpora, speakers, sessions, sentences, audio_sha256) for one in protocol.split("+")]
+        return np.stack(both, axis=1)
+    if protocol == "speaker":
+        # A clip without a speaker may be by anybody of its session, so such a session stays whole.
+        anonymous = np.unique(session[speaker == ""])
+        whole_session = np.where(np.isin(session, anonymous), session, "")
+        _require(protocol, (speaker != "") | (session != ""), corpora, "neither speaker nor session")
+        return connected(speaker, whole_session, audio_sha256)
+    # A sentence is the same sentence in every corpus only if the corpora say so; they do not, so it is per corpus.
+    values = {"session": session, "sentence": within(corpora, sentences)}[protocol]
+    _require(protocol, values != "", corpora, f"no {protocol}")
+    return connected(values, audio_sha256)
+
+
+def _require(protocol: str, known: np.ndarray, corpora: np.ndarray, lacking: str) -> None:
+    if not known.all():
+        which = first(np.unique(corpora[~known]).tolist())
+        raise InputError(
+            f"--cv {protocol}: {int((~known).sum())} clips of {which} have {lacking}; give the column in step 1's "
+            "table, or use --cv random (optimistic: speakers are on both sides)"
+        )
+
+
+def make_folds(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int) -> list[Fold]:
+    """Stratified, group-disjoint folds; every clip is tested exactly once.
+
+    With as many groups as folds each fold is one group (leave one session out, for the sessions of IEMOCAP). With two
+    columns of groups, see `_crossed`.
+
+    Raises:
+        InputError: too few groups or clips of a class, with what would work.
+    """
+    if group.ndim == 2:
+        pairs = _crossed(labels, group, n_folds, protocol, seed)
+    else:
+        _check_enough(labels, group, n_folds, protocol)
+        pairs = _divided(labels, group, n_folds, seed)
+    result = [Fold(str(number), train, test) for number, (train, test) in enumerate(pairs, start=1)]
+    check(result, labels, group, protocol)
+    return result
+
+
+def _divided(labels: np.ndarray, group: np.ndarray, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test indices of each fold."""
+    from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
+
+    n_groups = len(np.unique(group))
+    if n_groups == n_folds:
+        splitter = LeaveOneGroupOut()
+    elif n_groups == len(labels):
+        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    else:
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(labels, labels, None if isinstance(splitter, StratifiedKFold) else group))
+
+
+def _crossed(
+    labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A fold for each speaker fold x sentence fold: its test clips are in both, its training clips in neither.
+
+    Clips in one of the two only are left out of that fold. There are `n_folds` speaker folds, and as many sentence
+    folds unless there are fewer sentences.
+    """
+    n_sentences = min(n_folds, len(np.unique(group[:, 1])))
+    parts = []
+    for column, one, n in zip(group.T, protocol.split("+"), (n_folds, max(n_sentences, 2)), strict=True):
+        _check_enough(labels, column, n, one)
+        parts.append([test for _, test in _divided(labels, column, n, seed)])
+    everything, pairs = np.arange(len(labels)), []
+    for speakers in parts[0]:
+        for sentences in parts[1]:
+            train = np.setdiff1d(everything, np.union1d(speakers, sentences))
+            pairs.append((train, np.intersect1d(speakers, sentences)))
+    return [(train, test) for train, test in pairs if len(test)]
+
+
+def repeated(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int, repeats: int) -> list[Fold]:
+    """The folds of seeds `seed` .. `seed + repeats - 1`, named `r1.1`, `r1.2`, ...; with one repeat `1`, `2`, ...
+
+    Raises:
+        InputError: as `folds`, or another seed gives the same folds.
+    """
+    rounds = [make_folds(labels, group, n_folds, protocol, seed + number) for number in range(repeats)]
+    if repeats == 1:
+        return rounds[0]
+    if all(np.array_equal(a.test, b.test) for a, b in zip(rounds[0], rounds[1], strict=False)):
+        raise InputError(
+            f"--repeats: there is only one way to make {n_folds} folds of so few {protocol}s: leave it out"
+        )
+    return [replace(fold, name=f"r{i}.{fold.name}") for i, made in enumerate(rounds, start=1) for fold in made]
+
+
+def add_copies(folds: list[Fold], origin: np.ndarray) -> list[Fold]:
+    """Folds over originals as folds over all clips: copies of a fold's training clips join its training part.
+
+    `origin` (n,) int64 is the index of each clip's original, its own for an original; the indices in `folds` count the
+    originals only.
+    """
+    originals = np.flatnonzero(origin == np.arange(len(origin)))
+    made = []
+    for fold in folds:
+        train = np.flatnonzero(np.isin(origin, originals[fold.train]))
+        made.append(replace(fold, train=train, test=originals[fold.test]))
+    return made
+
+
+def _check_enough(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str) -> None:
+    if n_folds < 2:
+        raise InputError("--n-folds: cross-validation needs at least 2 folds")
+    what = "groups of different audio" if protocol == "random" else f"{protocol}s"
+    n_groups = len(np.unique(group))
+    if n_groups < 2:
+        raise InputError(f"--cv {protocol}: all clips belong to one of the {what}, nothing can be held out")
+    if n_groups < n_folds:
+        raise InputError(
+            f"--cv {protocol}: {n_groups} {what} are too few for {n_folds} folds: use --n-folds {n_groups}"
+        )
+    for label in np.unique(labels):
+        n = len(np.unique(group[labels == label]))
+        if n < 2:
+            raise InputError(
+                f"--cv {protocol}: class {label} occurs in {n} of the {what} only, so it cannot be in training and "
+                f"test: leave it out with --emotions in step 1, or use another --cv"
+            )
+        if n < n_folds and protocol == "random":
+            raise InputError(f"class {label} has {n} clips, too few for {n_folds} folds: use --n-folds {n}")
+
+
+def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: str) -> None:
+    """Prove the folds: no group on both sides, every clip tested once, every class in every training part.
+
+    `group` is (n,), or (n, 2) where two kinds of groups have to be kept apart.
+
+    Raises:
+        InputError: a training part lacks a class (a matter of the data).
+        AssertionError: a group is on both sides, or a clip is not tested exactly once (a bug here).
+    """
+    tested = np.zeros(len(labels), int)
+    kinds = list(zip(group.reshape(len(labels), -1).T, protocol.split("+"), strict=True))
+    for fold in folds:
+        tested[fold.test] += 1
+        for column, kind in kinds:
+            if set(column[fold.train]) & set(column[fold.test]) or np.intersect1d(fold.train, fold.test).size:
+                raise AssertionError(f"fold {fold.name} has a {kind} on both sides")
+        if missing := sorted(set(labels) - set(labels[fold.train])):
+            raise InputError(
+                f"--cv {protocol}: fold {fold.name} has no {missing[0]} to train on: use a smaller --n-folds, another "
+                "--seed, or leave the class out with --emotions in step 1"
+            )
+    if (tested != 1).any():
+        raise AssertionError("a clip is not tested exactly once")
+
+
+def inner_split(labels: np.ndarray, group: np.ndarray, seed: int, share: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Training and validation indices inside a training part: one of `share` group-disjoint, stratified parts.
+
+    Where the part has a single group, or no such split leaves every class to train on, the split is stratified by
+    class only: what is chosen with it (when to stop) is then chosen less well, but no test clip is touched.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+
+    n = min(share, len(np.unique(group)))
+    if n >= 2:
+        splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+        for train, valid in splitter.split(labels, labels, group):
+            if len(np.unique(labels[train])) == len(np.unique(labels)):
+                return train, valid
+    counts = np.unique(labels, return_counts=True)[1]
+    if counts.min() < 2:
+        everything = np.arange(len(labels))
+        return everything, everything
+    size = max(len(counts), len(labels) // share)
+    return next(StratifiedShuffleSplit(1, test_size=size, random_state=seed).split(labels, labels))

@@ -1,0 +1,133 @@
+"""From embeddings and a protocol to folds: repeats, augmented copies, other corpora, and mistakes made on purpose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechemb.artifacts.embeddings import Embeddings
+from speechemb.errors import InputError
+from speechemb.splits.folds import Fold, add_copies, groups, repeated, within
+
+NOTES = {
+    "speaker": "speaker-disjoint folds",
+    "session": "session-disjoint folds",
+    "sentence": "sentence-disjoint folds, speakers on both sides",
+    "speaker+sentence": "folds disjoint by speaker and by sentence",
+    "random": "RANDOM folds, speakers on both sides: optimistic",
+    "cross-corpus": "trained on one corpus, tested on another",
+}
+
+LEAKS = {
+    "scaler": "LEAK ON PURPOSE: features standardised on all clips, the test clips included",
+    "copies": "LEAK ON PURPOSE: augmented copies divided at random, as if they were clips of their own",
+}
+"""Known mistakes, made only with `--leak`, to measure what they are worth; every output of such a run says so."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How clips are divided. `cv` is one of `splits.PROTOCOLS` or `cross-corpus`, `leak` empty or one of `LEAKS`.
+
+    Raises:
+        InputError: settings that do not go together.
+    """
+
+    cv: str
+    n_folds: int = 5
+    seed: int = 0
+    repeats: int = 1
+    leak: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cv == "cross-corpus" and (self.repeats > 1 or self.leak):
+            raise InputError("--cross-corpus has no folds to repeat or to leak between: leave out --repeats and --leak")
+        if self.leak == "copies" and self.cv != "random":
+            raise InputError("--leak copies divides at random: give --cv random with it")
+
+    @property
+    def note(self) -> str:
+        """For people: what is kept apart, how often, and the mistake, if one is made."""
+        again = f", {self.repeats} times with other seeds" if self.repeats > 1 else ""
+        return "; ".join(filter(None, [NOTES[self.cv] + again, LEAKS.get(self.leak)]))
+
+    def tag(self, n_folds: int) -> str:
+        """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`."""
+        parts = ["cross" if self.cv == "cross-corpus" else f"{self.cv}{n_folds}"]
+        parts += [f"repeats{self.repeats}"] * (self.repeats > 1) + [f"LEAK_{self.leak}"] * bool(self.leak)
+        return "-".join(parts)
+
+
+@dataclass
+class Plan:
+    """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were left out."""
+
+    data: Embeddings
+    group: np.ndarray
+    folds: list[Fold]
+    left_out: int = 0
+
+
+def plan(data: Embeddings, protocol: Protocol) -> Plan:
+    """The folds, made over the originals; copies are trained on where their original is, and are never tested on.
+
+    Raises:
+        InputError: the clips do not allow this protocol.
+    """
+    if protocol.cv == "cross-corpus":
+        return cross_corpus(data)
+    origin = data.origin()
+    if protocol.leak == "copies":
+        if (origin == np.arange(len(origin))).all():
+            raise InputError("--leak copies: --npz-path holds no augmented copy: make some with --augment in step 2")
+        origin = np.arange(len(origin))
+        data = data.take(origin)
+        data.audio_sha256 = data.clip_ids  # every copy counts as audio of its own
+    originals = np.flatnonzero(origin == np.arange(len(origin)))
+    labels, group = data.labels[originals], groups_of(data, protocol.cv, originals)
+    folds = repeated(labels, group, protocol.n_folds, protocol.cv, protocol.seed, protocol.repeats)
+    # Splits inside a training part keep speakers apart, where a clip has a group of sentences too.
+    inner = group[:, 0] if group.ndim == 2 else group
+    return Plan(data, inner[np.searchsorted(originals, origin)], add_copies(folds, origin))
+
+
+def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """`splits.groups` of these clips."""
+    columns = (data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256)
+    return groups(cv, *(column[clips] for column in columns))
+
+
+def cross_corpus(data: Embeddings) -> Plan:
+    """Train on each corpus, test on every other: folds named by the training corpus, over the classes all share.
+
+    Clips with audio that the training corpus holds too are not tested on, nor are augmented copies. Splits inside a
+    training part keep speakers apart where all are known.
+
+    Raises:
+        InputError: fewer than two corpora, or fewer than two classes in common.
+    """
+    names = np.unique(data.corpora).tolist()
+    if len(names) < 2:
+        raise InputError(f"--cross-corpus needs two corpora, but --npz-path holds {names[0]} only: give more files")
+    shared = set.intersection(*(set(data.labels[data.corpora == name]) for name in names))
+    if len(shared) < 2:
+        raise InputError(f"--cross-corpus: {', '.join(names)} have {sorted(shared) or 'no class'} in common, not two")
+    kept = data.take(np.isin(data.labels, sorted(shared)))
+    origin = kept.origin()
+    folds = []
+    for name in names:
+        inside = kept.corpora == name
+        elsewhere = ~inside & ~np.isin(kept.audio_sha256, kept.audio_sha256[inside])
+        folds.append(Fold(name, np.flatnonzero(inside), np.flatnonzero(elsewhere & (kept.augmented_from == ""))))
+    group = groups_of(kept, "speaker" if (kept.speakers != "").all() else "random")[origin]
+    return Plan(kept, group, folds, len(data.labels) - len(kept.labels))
+
+
+def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:
+    """How many speakers are in the training and the test part of some fold; None where a speaker is unknown."""
+    speakers = within(data.corpora, data.speakers)
+    if (speakers == "").any():
+        return None
+    both: set[str] = set()
+    for fold in folds:
+        both |= set(speakers[fold.train]) & set(speakers[fold.test])
+    return len(both)

@@ -1,0 +1,1 @@
+"""Step 3, the run: folds fitted, predictions and models written."""

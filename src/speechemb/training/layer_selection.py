@@ -1,0 +1,65 @@
+"""Choosing a layer inside a training part, and the curve of UAR over layers.
+
+The choice sees the training part only: classifiers are fitted on an inner group-disjoint part of it and scored, by UAR,
+on the rest of it. Test clips have no say in it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechemb.artifacts import embeddings
+from speechemb.classifiers.catalogue import Classifier
+from speechemb.metrics.classification import uar_of_numbers
+from speechemb.splits.folds import inner_split
+
+
+def inner_uar(make: Callable[[], Classifier], x: np.ndarray, y: np.ndarray, group: np.ndarray, seed: int) -> float:
+    """UAR on the validation part of `splits.inner_split`, of a classifier fitted on the rest."""
+    train, valid = inner_split(y, group, seed)
+    predicted = make().fit(x[train], y[train], group[train]).predict_proba(x[valid]).argmax(axis=1)
+    return uar_of_numbers(y[valid], predicted)
+
+
+def candidates(layers: list[int]) -> list[str]:
+    """What `--layer auto` chooses from: the average of the layers, all side by side, and each alone."""
+    return [*(["mean", "all"] if len(layers) > 1 else []), *map(str, layers)]
+
+
+def best_layer(
+    make: Callable[[], Classifier], vectors: np.ndarray, layers: list[int], y: np.ndarray, group: np.ndarray, seed: int
+) -> tuple[str, float]:
+    """The candidate with the highest inner UAR (of equals the first), and that UAR.
+
+    Args:
+        make: gives a classifier that is not fitted
+        vectors: (n, n_layers, dim) of the training part
+        layers: their numbers
+        y, group: (n,) of the training part
+        seed: of the inner split
+    """
+    uar = {
+        layer: inner_uar(make, embeddings.chosen(vectors, layers, layer), y, group, seed)
+        for layer in candidates(layers)
+    }
+    best = max(uar, key=uar.__getitem__)
+    return best, uar[best]
+
+
+def layer_curves(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """UAR with its interval per layer, of evaluations that differ in the layer only: `<tag without layer>` -> table.
+
+    Columns: layer (int), uar, uar_low, uar_high, chance_uar, run. Only where at least three layers were run.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        if result["layer"].isdecimal():
+            low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
+            row = {"layer": int(result["layer"]), "uar": result["overall"]["uar"], "uar_low": low, "uar_high": high}
+            name = re.sub(rf"-layer{result['layer']}(?=-)", "", result["tag"])
+            rows.setdefault(name, []).append({**row, "chance_uar": result["chance_uar"], "run": result["tag"]})
+    tables = {name: pd.DataFrame(found).sort_values("layer", ignore_index=True) for name, found in rows.items()}
+    return {name: table for name, table in tables.items() if len(table) >= 3}

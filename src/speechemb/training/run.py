@@ -1,0 +1,116 @@
+"""One run of step 3: its name in file names, what its files record about it, and writing them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speechemb.artifacts import embeddings, provenance, storage
+from speechemb.artifacts.storage import SCHEMA
+from speechemb.classifiers import persistence
+from speechemb.metrics import classification
+from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides
+from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions, speaker_genders
+
+
+@dataclass
+class TrainingRun:
+    """Clips and folds, what is fitted on them, and the files they came from."""
+
+    plan: Plan
+    task: Task
+    recipe: Recipe
+    protocol: Protocol
+    npz: list[Path]
+
+    @property
+    def corpora(self) -> list[str]:
+        """The corpora the clips come from, sorted."""
+        return np.unique(self.plan.data.corpora).tolist()
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of one repeat."""
+        return len(self.plan.folds) // self.protocol.repeats
+
+    @property
+    def tag(self) -> str:
+        """`<encoder>[-<pooling>]-<corpora>-<K>emo-<layer>-<classifier>[-tune<N>]-<protocol>[-seed<N>]`."""
+        recipe = self.recipe
+        layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
+        name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
+        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.labels)}emo", layer, name]
+        return "-".join([*parts, self.protocol.tag(self.n_folds)]) + (f"-seed{recipe.seed}" if recipe.seed else "")
+
+    def stamp(self) -> dict[str, Any]:
+        """The provenance of the run's files, with the settings that step 4's tables show."""
+        inputs = embeddings.sources(self.npz)
+        settings = {
+            "embeddings": [item["fingerprint"] for item in inputs],
+            "classifier": self.recipe.classifier,
+            "layer": self.recipe.layer,
+            "tune": self.recipe.trials,
+            "protocol": self.protocol.cv,
+            "n_folds": self.n_folds,
+            "repeats": self.protocol.repeats,
+            "leak": self.protocol.leak,
+            "seed": self.recipe.seed,
+        }
+        return {
+            **provenance.stamp("predictions", SCHEMA, **settings),
+            "inputs": inputs,
+            "tag": self.tag,
+            **{
+                key: self.plan.data.meta[key] for key in ("encoder", "encoder_source", "pooling", "precision", "layers")
+            },
+            "augmented": self.plan.data.copies,
+            "features": self.task.x.shape[-1],
+            "labels": self.task.labels,
+            "corpora": self.corpora,
+            "protocol_note": self.protocol.note,
+            "groups": len(np.unique(self.task.group)),
+            "speakers_on_both_sides": speakers_on_both_sides(self.plan.data, self.plan.folds),
+            "left_out": self.plan.left_out,
+            "genders": speaker_genders(self.plan.data),
+        }
+
+    @property
+    def makes_model(self) -> bool:
+        """Whether there is one model for all clips: not across corpora, and not from a mistake made on purpose."""
+        return self.protocol.cv != "cross-corpus" and not self.protocol.leak
+
+    def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path) -> Path:
+        """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
+        path = results / f"predictions_{self.tag}.csv"
+        frame = predictions(self.plan.data, self.task, outcome.results)
+        storage.write_predictions(path, frame, self.task.labels, stamp)
+        storage.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
+        if outcome.trials:
+            rows = pd.DataFrame(outcome.trials).round(6)
+            storage.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"})
+        if outcome.weights:
+            self.write_weights(pd.DataFrame(outcome.weights).round(6), stamp, results)
+        return path
+
+    def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path) -> None:
+        """Learned layer weights of each fold, as a table and as a picture."""
+        from speechemb.visualization import figures
+
+        path = results / f"layer_weights_{self.tag}.csv"
+        storage.write_csv(path, weights, {**stamp, "kind": "layer weights"})
+        title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.protocol.note}"
+        storage.write_figure(path.with_suffix(".png"), figures.layer_weights(weights, title))
+
+    def write_model(self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]]) -> None:
+        """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says."""
+        figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": [row["uar"] for row in log]}
+        found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
+        persistence.save(folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found})
+
+
+def headline(log: list[dict[str, Any]], labels: list[str]) -> str:
+    """`UAR 0.512 ± 0.031 (chance 0.125)` over the folds."""
+    uar = np.array([row["uar"] for row in log])
+    return f"UAR {uar.mean():.3f} ± {uar.std(ddof=1):.3f} over folds (chance {classification.chance_uar(labels):.3f})"

@@ -1,0 +1,95 @@
+"""Optuna inside a training part: settings of a classifier, by UAR on the inner group-disjoint split.
+
+TPE (Bergstra et al. 2011) as Optuna has it, seeded. The first trial is the untuned classifier, so what is chosen is
+never worse than that on the inner split.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speechemb.classifiers.catalogue import Classifier
+from speechemb.errors import InputError
+from speechemb.training.layer_selection import inner_uar
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both included; `log`: on a logarithmic scale. Whole numbers if `default` is one."""
+
+    default: float
+    low: float
+    high: float
+    log: bool = False
+
+
+SPACES: dict[str, dict[str, Range]] = {
+    "svm": {
+        "C": Range(10.0, 0.1, 1000.0, log=True),
+        "gamma": Range(1.0, 0.03, 30.0, log=True),
+    },  # gamma in units of 1/d
+    "mlp": {
+        "width": Range(256, 64, 512, log=True),
+        "dropout": Range(0.4, 0.0, 0.7),
+        "rate": Range(1e-3, 1e-4, 1e-2, log=True),
+    },
+    "xgboost": {
+        "depth": Range(3, 2, 8),
+        "rate": Range(0.1, 0.02, 0.4, log=True),
+        "rounds": Range(200, 50, 500, log=True),
+        "columns": Range(0.1, 0.05, 1.0, log=True),
+    },
+}
+
+
+def best_settings(
+    name: str,
+    make: Callable[..., Classifier],
+    x: np.ndarray,
+    y: np.ndarray,
+    group: np.ndarray,
+    seed: int,
+    trials: int,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The best settings of `trials`, and a row `{trial, inner_uar, settings}` for each.
+
+    Args:
+        name: of the classifier
+        make: gives the classifier with these settings, not fitted
+        x, y, group: the training part, (n, d), (n,), (n,)
+
+    Raises:
+        InputError: the classifier has nothing to tune, or Optuna is not installed.
+    """
+    if name not in SPACES:
+        raise InputError(f"--tune: {name} has nothing to tune: leave --tune out")
+    try:
+        import optuna
+    except ImportError:
+        raise InputError("--tune needs Optuna: pip install optuna") from None
+
+    def score(trial) -> float:
+        settings = _suggested(trial, SPACES[name])
+        return inner_uar(lambda: make(**settings), x, y, group, seed)
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial({key: range_.default for key, range_ in SPACES[name].items()})
+    study.optimize(score, n_trials=trials)
+    rows = [
+        {"trial": trial.number, "inner_uar": trial.value, "settings": json.dumps(trial.params, sort_keys=True)}
+        for trial in study.trials
+    ]
+    return dict(study.best_params), rows
+
+
+def _suggested(trial, space: dict[str, Range]) -> dict[str, float | int]:
+    return {
+        key: (trial.suggest_int if isinstance(one.default, int) else trial.suggest_float)(
+            key, one.low, one.high, log=one.log
+        )
+        for key, one in space.items()
+    }

@@ -1,0 +1,237 @@
+"""Arrays in, matplotlib figures out; no file is read or written here."""
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display on a server or in a Codespace
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from speechemb.evaluation.leakage_audit import SAME
+from speechemb.evaluation.leakage_audit import name as audit_name
+from speechemb.labels import ordered
+from speechemb.reports.text import named
+
+# One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
+COLOURS = {
+    "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
+    "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
+}  # fmt: skip
+
+
+def colour_of(labels: list[str]) -> dict[str, str]:
+    """A colour for each label; labels the table above lacks get further ones."""
+    spare = sns.color_palette("husl", len(labels)).as_hex()
+    return {label: COLOURS.get(label, spare[i]) for i, label in enumerate(labels)}
+
+
+def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
+    """Counts (K, K), rounded where they are means of repeats, as numbers on the share of each true class as colour."""
+    matrix = np.asarray(matrix)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    text = np.array(
+        [[f"{s:.0%}\n{n:.0f}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)]
+    )
+    size = 2.2 + 0.75 * len(labels)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(share, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, xticklabels=labels, yticklabels=labels,
+                cbar=False, annot_kws={"size": 8}, square=True, ax=axes)  # fmt: skip
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.tick_params(axis="y", rotation=0)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str) -> Figure:
+    """Precision, recall and F1 of each class, with the chance level of recall."""
+    figure = Figure(figsize=(2 + 0.9 * len(per_class), 3.6), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(per_class))
+    for i, (name, colour) in enumerate((("precision", "#9ecae1"), ("recall", "#3182bd"), ("f1", "#08306b"))):
+        axes.bar(places + 0.27 * (i - 1), [row[name] for row in per_class.values()], 0.25, color=colour, label=name)
+    axes.axhline(chance, color="black", linestyle=":", linewidth=1, label="chance recall")
+    axes.set(xticks=places, xticklabels=list(per_class), ylim=(0, 1))
+    axes.tick_params(axis="x", rotation=20)
+    axes.legend(fontsize=8, ncols=4, loc="upper center")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure:
+    """How often answers of some confidence are right, over the bins of `metrics.reliability`; their counts below."""
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    middle, width = (bins["edges"][:-1] + bins["edges"][1:]) / 2, np.diff(bins["edges"])
+    axes.bar(middle, np.nan_to_num(bins["accuracy"]), width, color="#9ecae1", edgecolor="white", label="right answers")
+    axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1, label="perfectly calibrated")
+    axes.plot(bins["confidence"], bins["accuracy"], "o", color="#08306b", markersize=4, label="mean of the bin")
+    axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="share of right answers")
+    axes.legend(fontsize=8, loc="upper left", title=f"calibration error {error:.3f}", title_fontsize=8)
+    below.bar(middle, bins["count"], width, color="#cccccc", edgecolor="white")
+    below.set(xlabel="confidence", ylabel="clips")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def fairness(result: dict, title: str) -> Figure | None:
+    """UAR by gender and by speaker with their intervals, beside the UAR of all and chance; None without speakers."""
+    genders, speakers = result["by_gender"], result["by_speaker"]
+    if not speakers:
+        return None
+    rows = [(f"{name}: {len_} speakers", name, of) for name, of in genders.items() for len_ in [of["speakers"]]]
+    rows += [(of["speaker"].split("/")[-1], of["gender"], of) for of in speakers]
+    figure = Figure(figsize=(2.5 + 0.22 * len(rows), 4), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(sorted({gender for _, gender, _ in rows}), ("#3182bd", "#E69F00", "#999999"), strict=False))
+    for place, (_, gender, of) in enumerate(rows):
+        gap = place + (place >= len(genders) > 0)
+        axes.bar(gap, of["uar"], 0.8, color=colours.get(gender, "#999999"))
+        if of["interval_95"]:
+            axes.vlines(gap, *of["interval_95"], color="black", linewidth=0.8)
+    places = [place + (place >= len(genders) > 0) for place in range(len(rows))]
+    axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all")
+    axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
+    axes.set_xticks(places, [name for name, _, _ in rows], rotation=90, fontsize=7)
+    axes.margins(x=0.01)
+    axes.set(ylim=(0, 1), ylabel="UAR")
+    axes.legend(fontsize=8, loc="upper left", ncols=2)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def layer_weights(weights, title: str) -> Figure:
+    """Learned weights of each layer (columns fold, layer, weight): a thin line a fold, the mean over folds thick."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    table = weights[weights["fold"] != "final"].pivot(index="layer", columns="fold", values="weight")
+    axes.plot(table.index, table.to_numpy(), color="#9ecae1", linewidth=1)
+    axes.plot(table.index, table.mean(axis=1), color="#08306b", marker="o", markersize=4, label="mean over folds")
+    axes.axhline(1 / len(table), color="black", linestyle=":", linewidth=1, label="equal weights")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="weight", xticks=table.index, ylim=(0, None))
+    axes.legend(fontsize=8)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def ranking(groups: list) -> Figure:
+    """UAR and interval of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told
+    apart."""
+    heights = [0.35 * len(group.runs) + 0.8 for group in groups]
+    figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, group in zip(panels, groups, strict=True):
+        runs = group.result["runs"]
+        place = {run["name"]: number for number, run in enumerate(runs)}
+        values = [run["value"] for run in runs]
+        axes.plot(values, range(len(runs)), "o", color="#08306b")
+        for name, number in place.items():
+            axes.hlines(number, *group.intervals[name], color="#08306b", linewidth=1)
+        low, high = axes.get_xlim()
+        joined = [names for names in group.result["groups"] if len(names) > 1]
+        for number, names in enumerate(joined, start=1):
+            at = high + 0.015 * number * (high - low)
+            axes.plot([at, at], [place[names[0]] - 0.25, place[names[-1]] + 0.25], color="#D55E00", linewidth=3)
+        axes.set_yticks(range(len(runs)), list(place), fontsize=7)
+        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR, 95 % interval; runs joined by a bar are not told apart")
+        axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
+    return figure
+
+
+def layer_curve(curve, title: str) -> Figure:
+    """UAR of each layer with its 95 % interval (columns layer, uar, uar_low, uar_high, chance_uar)."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color="#c6dbef", label="95 % over speakers")
+    axes.plot(curve["layer"], curve["uar"], color="#08306b", marker="o", markersize=4)
+    axes.axhline(curve["chance_uar"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
+    axes.set(xlabel="layer (0: the transformer's input)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
+    axes.legend(fontsize=8)
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def cross_corpus(matrix: np.ndarray, corpora: list[str], title: str) -> Figure:
+    """UAR (n, n) of training corpus (row) x test corpus (column); NaN where nothing was tested."""
+    size = 2.5 + 0.9 * len(corpora)
+    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    axes = figure.subplots()
+    sns.heatmap(matrix, annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, mask=np.isnan(matrix), square=True,
+                xticklabels=corpora, yticklabels=corpora, cbar_kws={"label": "UAR"}, ax=axes)  # fmt: skip
+    axes.set(xlabel="tested on", ylabel="trained on")
+    axes.set_title(title, fontsize=8)
+    return figure
+
+
+def scatter(axes, points: np.ndarray, values: np.ndarray, colours: dict[str, str], title: str, legend: bool) -> None:
+    """A map (n, 2) or (n, 3) on given axes, one colour a value."""
+    for value, colour in colours.items():
+        chosen = values == value
+        if chosen.any():
+            axes.scatter(*points[chosen].T, s=6, color=colour, label=value, alpha=0.75, linewidths=0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if points.shape[1] == 3:
+        axes.set_zticks([])
+    axes.set_title(title, fontsize=8)
+    if legend:
+        axes.legend(fontsize=7, markerscale=2.5, loc="best")
+
+
+def map_pair(frame, axes_names: tuple[str, ...]) -> Figure:
+    """One map twice, coloured by emotion and by speaker; `axes_names` are its two or three coordinate columns."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    projection = "3d" if len(axes_names) == 3 else None
+    axes = figure.subplots(1, 2, subplot_kw={"projection": projection})
+    points = frame[list(axes_names)].to_numpy()
+    name = f"{frame['encoder'].iloc[0]}, {named(sorted(set(frame['corpus'])))}"
+    for one, what in zip(axes, ("emotion", "speaker"), strict=True):
+        values = frame[what].to_numpy()
+        title = f"{name}: {len(frame)} clips by {what}" + (f" ({len(set(values))})" if what == "speaker" else "")
+        scatter(one, points, values, colours_by(what, values), title, legend=what == "emotion")
+    return figure
+
+
+def map_grid(cells: list, what: str) -> Figure:
+    """Maps in a grid, encoders as rows and corpora as columns, coloured by `what`."""
+    encoders = list(dict.fromkeys(cell["encoder"].iloc[0] for cell in cells))
+    corpora = list(dict.fromkeys(cell["map"].iloc[0] for cell in cells))
+    figure = Figure(figsize=(4 * len(corpora) + 0.5, 4 * len(encoders)), layout="constrained")
+    grid = figure.subplots(len(encoders), len(corpora), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for cell in cells:
+        encoder, corpus = cell["encoder"].iloc[0], cell["map"].iloc[0]
+        axes = grid[encoders.index(encoder), corpora.index(corpus)]
+        axes.set_axis_on()
+        values = cell[what].to_numpy()
+        title = f"{encoder}, {named([corpus])}, by {what}"
+        scatter(axes, cell[["x", "y"]].to_numpy(), values, colours_by(what, values), title, legend=what == "emotion")
+    return figure
+
+
+def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
+    """Colours for emotions in the project's order, or one hue a speaker."""
+    if what == "emotion":
+        return colour_of(ordered(values))
+    names = sorted(set(values))
+    return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
+
+
+def audit(table) -> Figure:
+    """UAR of the same classifier under every protocol and mistake, a panel a classifier; rows of `audit.table`."""
+    groups = list(table.groupby(SAME, sort=True))
+    heights = [0.3 * len(rows) + 0.7 for _, rows in groups]
+    figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (key, rows) in zip(panels, groups, strict=True):
+        colours = ["#D55E00" if leak else "#0072B2" if p == "speaker" else "#9ecae1"
+                   for p, leak in zip(rows["protocol"], rows["leak"], strict=True)]  # fmt: skip
+        places = range(len(rows))
+        axes.barh(places, rows["uar"], color=colours)
+        axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)
+        axes.set_yticks(places, [audit_name(row) for _, row in rows.iterrows()], fontsize=8)
+        axes.set(xlim=(0, 1), xlabel="UAR")
+        axes.set_title(", ".join(map(str, key[:2])) + " classes, " + ", ".join(map(str, key[2:])), fontsize=8)
+    return figure
