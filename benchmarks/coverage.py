@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from speechemb.metrics.classification import STATISTICS  # noqa: E402
-from speechemb.metrics.intervals import paired_permutation, speaker_interval  # noqa: E402
+from speechemb.metrics.intervals import speaker_interval  # noqa: E402
+from speechemb.metrics.paired_tests import paired_permutation  # noqa: E402
 
 COVERAGE, FALSE_ALARMS = (0.93, 0.97), (0.03, 0.07)
 SKILL, CLASS_SKILL, LEANING = 0.3, 0.5, 0.9

@@ -49,7 +49,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
-    from speechemb.artifacts import storage
+    from speechemb.artifacts import metadata
     from speechemb.corpora import prepare
 
     wanted = parse_emotions(args.emotions)
@@ -81,7 +81,7 @@ def main(argv=None):
     # Only now: where one corpus fails, none is written.
     for one in prepared:
         path = out_dir / f"{one.corpus}.csv"
-        storage.write_metadata(path, one.frame, one.excluded, **one.content)
+        metadata.write_metadata(path, one.frame, one.excluded, **one.content)
         print(f"wrote {paths.shown(path)} ({len(one.frame)} clips)")
 
 

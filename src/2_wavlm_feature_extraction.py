@@ -15,20 +15,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from speechemb import cli, paths
-
-DEFAULT_MODEL = "wavlm_base"
+from speechemb import cli, encoders, paths
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
-    add("--model", default=DEFAULT_MODEL, help="a tag (wavlm_base, wavlm_large, hubert_large, wavlm_nano, ...), a hub "
-        "id with optional @revision, a folder, or acoustic")  # fmt: skip
+    add("--model", default=encoders.DEFAULT, help="a tag (wavlm_base, wavlm_large, hubert_large, wavlm_nano, ...), "
+        "a hub id with optional @revision, a folder, or acoustic")  # fmt: skip
     add("--layers", default="all", help="all, last, or numbers such as 0,6,12 (0 = input of the first block)")
     cli.add_words(parser, "--pooling", ["mean"], "over the frames of a clip; several are concatenated",
-                  known=("mean", "std", "max", "first", "last"))  # fmt: skip
+                  known=encoders.POOLINGS)  # fmt: skip
     add("--out", type=Path, help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
     add("--batch-seconds", type=cli.positive,
         help="audio in a batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)")  # fmt: skip
@@ -44,19 +42,23 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for torch.
-    from speechemb import encoders
     from speechemb.artifacts import embeddings
-    from speechemb.extraction.run import ExtractionRun, chosen_layers, read_clips
+    from speechemb.extraction import resume
+    from speechemb.extraction.clips import read_clips
+    from speechemb.extraction.run import ExtractionRun
+    from speechemb.layers import parse_layers
 
     clips, left_out, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
-    tag = "acoustic" if args.model == "acoustic" else encoders.tag_of(args.model)
+    tag = encoders.tag_of(args.model)
     out = paths.output(args.out) if args.out else default_out(tag)
     source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
-    model = load_model(args, out)
-    methods = args.pooling if tag != "acoustic" else ["functionals"]
-    layers = chosen_layers(args.layers, model.n_layers)
+    # A resumed run keeps the precision it began with.
+    begun = None if args.overwrite else resume.recorded_precision(out)
+    model = encoders.load(args.model, args.device, begun or args.precision)
+    methods = model.own_pooling or args.pooling
+    layers = parse_layers(args.layers, model.n_layers)
     run = ExtractionRun(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
-    if embeddings.stands(out, run.fingerprint, args.overwrite):
+    if embeddings.is_up_to_date(out, run.fingerprint, args.overwrite):
         print(f"{paths.shown(out)} stands already, made with the same clips and settings")
         return
 
@@ -67,22 +69,9 @@ def main(argv: list[str] | None = None) -> None:
           f"{model.dim * len(methods)} dimensions")  # fmt: skip
 
 
-def load_model(args: argparse.Namespace, out: Path):
-    """The encoder, or the acoustic baseline. A resumed run keeps the precision it began with."""
-    if args.model == "acoustic":
-        from speechemb.encoders.acoustic import Acoustic
-
-        return Acoustic()
-    from speechemb import encoders
-    from speechemb.extraction import resume
-
-    begun = None if args.overwrite else resume.recorded_precision(out)
-    return encoders.load(args.model, args.device, begun or args.precision)
-
-
 def default_out(tag: str) -> Path:
     """emotion_embeddings.npz for the default encoder, a tag behind it for others."""
-    return paths.EMBEDDINGS / ("emotion_embeddings" + ("" if tag == DEFAULT_MODEL else f"_{tag}") + ".npz")
+    return paths.EMBEDDINGS / ("emotion_embeddings" + ("" if tag == encoders.DEFAULT else f"_{tag}") + ".npz")
 
 
 if __name__ == "__main__":

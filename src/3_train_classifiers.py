@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
     npz = [paths.existing(path) for path in args.npz_path]
     every_layer = args.protocol or args.layer in ("auto", "each")
-    data = embeddings.pooled(npz, layer="" if every_layer else args.layer)
+    data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
     cv = "cross-corpus" if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
     protocol = protocols.Protocol(cv, args.n_folds, args.seed, args.repeats, args.leak or "")
     classifiers, layers = asked(args, data)
@@ -99,7 +99,7 @@ def train_and_write(args, run) -> None:
     results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
     makes_model = run.makes_model and args.layer != "each"
     needed = [results / f"predictions_{run.tag}.csv"] + [folder / "model.json"] * makes_model
-    if not args.overwrite and all(storage.stands(path, stamp) for path in needed):
+    if not args.overwrite and all(storage.is_up_to_date(path, stamp) for path in needed):
         print(f"{paths.shown(needed[0])} stands already, made from the same embeddings by the same code")
         return
 

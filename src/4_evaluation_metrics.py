@@ -30,19 +30,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import embeddings, storage
+    from speechemb import paths
+    from speechemb.artifacts import embeddings, predictions, storage
     from speechemb.errors import InputError
-    from speechemb.evaluation import leakage_audit, literature, scores, significance
+    from speechemb.evaluation import comparison, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs
     from speechemb.reports.text import comparison_table, human_lines, published_text, ranking_text
-    from speechemb.training import layer_selection
 
     folder = paths.output(args.results_dir)
     files = sorted(folder.glob("predictions_*.csv"))
     if not files:
-        raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {storage.STEP3} first")
+        raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {paths.STEP3} first")
     # Every file is read and checked before the first result is written.
-    runs = [storage.read_predictions(path) for path in files]
+    runs = [predictions.read_predictions(path) for path in files]
     for path, (_, stamp) in zip(files, runs, strict=True):
         embeddings.check_unchanged(path, stamp["inputs"])
     results = [scores.evaluate(frame, stamp) for frame, stamp in runs]
@@ -51,13 +51,13 @@ def main(argv: list[str] | None = None) -> None:
         if "cells" in result:
             outputs.cross_corpus(folder, result)
 
-    for name, curve in layer_selection.layer_curves(results).items():
+    for name, curve in comparison.layer_curves(results).items():
         outputs.layer_curve(folder, name, curve, results)
 
-    table = scores.comparison(results)
-    stamp = scores.stamp_of_all(results)
+    table = comparison.table(results)
+    stamp = comparison.stamp_of_all(results)
     storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
-    storage.write_json(folder / "metrics.json", {**stamp, "runs": [scores.short(result) for result in results]})
+    storage.write_json(folder / "metrics.json", {**stamp, "runs": [comparison.short(result) for result in results]})
     outputs.audit(folder, leakage_audit.table(results), stamp)
     tags, frames = [result["tag"] for result in results], [frame for frame, _ in runs]
     groups = significance.ranked(table, dict(zip(tags, frames, strict=True)))

@@ -38,14 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     import pandas as pd
 
     from speechemb.artifacts import embeddings, provenance, storage
-    from speechemb.visualization import figures
+    from speechemb.visualization import map_figures
 
     npz = [paths.existing(path) for path in args.npz_path]
     files = [embeddings.read(path, args.layer).originals() for path in npz]
     folder = paths.output(args.results_dir)
     stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed,
                              embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
-    if all(storage.stands(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
+    if all(storage.is_up_to_date(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps stand already")
         return
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
@@ -60,10 +60,10 @@ def main(argv: list[str] | None = None) -> None:
                 cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
 
     figures = (
-        figures.map_pair(whole, ("x", "y")),
-        figures.map_pair(whole, ("x3", "y3", "z3")),
-        figures.map_grid(cells, "emotion"),
-        figures.map_grid(cells, "speaker"),
+        map_figures.map_pair(whole, ("x", "y")),
+        map_figures.map_pair(whole, ("x3", "y3", "z3")),
+        map_figures.map_grid(cells, "emotion"),
+        map_figures.map_grid(cells, "speaker"),
     )
     for name, figure in zip(PICTURES, figures, strict=True):
         storage.write_figure(folder / name, figure)

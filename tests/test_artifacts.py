@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from speechemb import cli
-from speechemb.artifacts import embeddings, storage
+from speechemb.artifacts import embeddings, metadata, predictions, storage
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.classifiers import persistence
 from speechemb.errors import InputError
@@ -58,9 +58,9 @@ def chain(once, tmp_path):
 
 
 READERS = {
-    "metadata": storage.read_metadata,
+    "metadata": metadata.read_metadata,
     "embeddings": embeddings.read,
-    "predictions": storage.read_predictions,
+    "predictions": predictions.read_predictions,
     "model": persistence.load,
 }
 REMEDIES = {"metadata": "1_data", "embeddings": "2_wavlm", "predictions": "3_train", "model": "3_train"}

@@ -9,9 +9,9 @@ import pytest
 from conftest import ROOT
 from sklearn import metrics as sk
 
-from speechemb.artifacts import storage
+from speechemb.artifacts import predictions
 from speechemb.errors import InputError
-from speechemb.evaluation import scores
+from speechemb.evaluation import comparison
 from speechemb.visualization import projection
 
 
@@ -32,7 +32,7 @@ def results(script, tmp_path):
 def test_every_figure_is_scikit_learns(results, script):
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     for path in results.glob("predictions_*.csv"):
-        frame, stamp = storage.read_predictions(path)
+        frame, stamp = predictions.read_predictions(path)
         found = json.loads(
             (results / path.name.replace("predictions", "evaluation_results")).with_suffix(".json").read_text()
         )
@@ -61,7 +61,7 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     printed = capsys.readouterr().out
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
-    assert table.columns.tolist() == list(scores.COLUMNS) and len(table) == 2
+    assert table.columns.tolist() == list(comparison.COLUMNS) and len(table) == 2
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
     for pattern in ("confusion_matrix_*_cv.png", "per_class_*.png", "classification_report_*.txt"):

@@ -15,7 +15,8 @@ from conftest import ROOT
 from speechemb.artifacts import embeddings
 from speechemb.encoders import acoustic
 from speechemb.errors import InputError
-from speechemb.extraction.run import chosen_layers, in_order, plan_batches
+from speechemb.extraction.batching import in_order, plan_batches
+from speechemb.layers import parse_layers
 
 NANO = ROOT / "models" / "wavlm-nano"
 
@@ -79,13 +80,13 @@ def test_a_failure_ends_the_work():
 
 @pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("last", [3]), ("3,0", [0, 3]), ("2", [2])])
 def test_layers(text, layers):
-    assert chosen_layers(text, 3) == layers
+    assert parse_layers(text, 3) == layers
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "first", "", "1;2"])
 def test_wrong_layers(text):
     with pytest.raises(InputError, match="--layers"):
-        chosen_layers(text, 3)
+        parse_layers(text, 3)
 
 
 def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, metadata, tmp_path):

@@ -12,7 +12,7 @@ from test_significance import LABELS, predictions, stamp
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.evaluation import fairness, listeners, scores
 from speechemb.reports.text import classification_report
-from speechemb.visualization import figures
+from speechemb.visualization import evaluation_figures
 
 
 def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, clips: int = 40) -> dict:
@@ -76,7 +76,7 @@ def test_unknown_speakers_and_genders_give_no_comparison():
     one = scores.evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
     assert one["by_gender"]["female"]["interval_95"] is None and one["by_gender"]["female"]["speakers"] == 1
     nobody = scores.evaluate(frame.assign(speaker=""), stamp("run"))
-    assert nobody["by_speaker"] == [] and figures.fairness(nobody, "") is None
+    assert nobody["by_speaker"] == [] and evaluation_figures.fairness(nobody, "") is None
     assert "by speaker" not in classification_report(nobody)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from speechemb.metrics import classification
+from speechemb.metrics import calibration, classification
 
 LABELS = ["neutral", "happy", "sad", "angry"]
 
@@ -146,9 +146,9 @@ def test_calibration_error_agrees_with_its_definition(n_bins):
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.full(4, 0.5), 300)
     true = rng.choice(LABELS, 300)
-    measured = classification.expected_calibration_error(true, probabilities, LABELS, n_bins)
+    measured = calibration.expected_calibration_error(true, probabilities, LABELS, n_bins)
     assert measured == pytest.approx(slow_ece(true, probabilities, n_bins), abs=1e-12)
-    bins = classification.reliability(true, probabilities, LABELS, n_bins)
+    bins = calibration.reliability(true, probabilities, LABELS, n_bins)
     assert bins["count"].sum() == 300 and len(bins["edges"]) == n_bins + 1
     used = bins["count"] > 0
     assert ((bins["confidence"] > bins["edges"][:-1]) & (bins["confidence"] <= bins["edges"][1:]))[used].all()
@@ -159,14 +159,14 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_classifier():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(4), 50_000)
     drawn = (rng.random((50_000, 1)) > probabilities.cumsum(1)).sum(1).clip(0, 3)
-    calibrated = classification.expected_calibration_error(np.array(LABELS)[drawn], probabilities, LABELS)
+    calibrated = calibration.expected_calibration_error(np.array(LABELS)[drawn], probabilities, LABELS)
     assert calibrated < 0.01
     certain = np.tile([1.0, 0, 0, 0], (4, 1))
-    assert classification.expected_calibration_error(LABELS, certain, LABELS) == pytest.approx(0.75)
+    assert calibration.expected_calibration_error(LABELS, certain, LABELS) == pytest.approx(0.75)
 
 
 def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
-    bins = classification.reliability(["neutral"], [[0.5, 0.5, 0, 0]], LABELS, n_bins=2)
+    bins = calibration.reliability(["neutral"], [[0.5, 0.5, 0, 0]], LABELS, n_bins=2)
     np.testing.assert_array_equal(bins["count"], [1, 0])
     assert bins["accuracy"][0] == 1
 
@@ -183,9 +183,9 @@ def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
 )
 def test_what_is_no_probability_is_refused(probabilities, message):
     with pytest.raises(ValueError, match=message):
-        classification.reliability(["sad"], probabilities, LABELS)
+        calibration.reliability(["sad"], probabilities, LABELS)
     with pytest.raises(ValueError, match="no true labels"):
-        classification.expected_calibration_error([], np.empty((0, 4)), LABELS)
+        calibration.expected_calibration_error([], np.empty((0, 4)), LABELS)
 
 
 def test_the_examples_in_the_docstrings():

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from speechemb import corpora
-from speechemb.artifacts import storage
+from speechemb.artifacts import metadata
 from speechemb.corpora import Clip, prepare
 from speechemb.errors import InputError
 from speechemb.labels import canonical
@@ -48,7 +48,7 @@ def noise(seed: int, seconds: float = 0.15) -> bytes:
 
 
 def rows_of(folder: Path, corpus: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    frame, _ = storage.read_metadata(folder / f"{corpus}.csv")
+    frame, _ = metadata.read_metadata(folder / f"{corpus}.csv")
     return frame, pd.read_csv(folder / f"{corpus}_excluded.csv", dtype=str, keep_default_na=False)
 
 

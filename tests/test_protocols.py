@@ -9,10 +9,11 @@ import pytest
 from sklearn.metrics import recall_score
 
 from speechemb.artifacts import embeddings
-from speechemb.artifacts.storage import read_predictions
+from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
 from speechemb.splits import protocols
-from speechemb.splits.folds import Fold, check, groups, inner_split, make_folds
+from speechemb.splits.folds import Fold, check, inner_split, make_folds
+from speechemb.splits.groups import clip_groups
 
 
 def run(script, tmp_path, npz, *flags):
@@ -56,7 +57,7 @@ def crossed_corpus(n_speakers=10, n_sentences=6):
 def test_speaker_and_sentence_folds_share_neither():
     label, columns = crossed_corpus()
     speaker, sentence = columns[1], columns[3]
-    folds = make_folds(label, groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
+    folds = make_folds(label, clip_groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
     assert len(folds) == 25
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(label)))
     for fold in folds:
@@ -68,11 +69,11 @@ def test_speaker_and_sentence_folds_share_neither():
 
 def test_two_sentences_give_two_sentence_folds():
     label, columns = crossed_corpus(n_sentences=2)
-    group = groups("speaker+sentence", *columns)
+    group = clip_groups("speaker+sentence", *columns)
     assert len(make_folds(label, group, 5, "speaker+sentence", seed=0)) == 10
     label, columns = crossed_corpus(n_sentences=1)
     with pytest.raises(InputError, match="--cv sentence: all clips belong to one"):
-        make_folds(label, groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
+        make_folds(label, clip_groups("speaker+sentence", *columns), 5, "speaker+sentence", seed=0)
 
 
 @pytest.mark.parametrize("kind", ["speaker", "sentence"])

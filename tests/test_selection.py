@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speechemb import classifiers
 from speechemb.artifacts import embeddings
-from speechemb.artifacts.storage import read_csv, read_predictions
-from speechemb.classifiers import catalogue, persistence
+from speechemb.artifacts.predictions import read_predictions
+from speechemb.artifacts.storage import read_csv
+from speechemb.classifiers import boosted_trees, persistence
 from speechemb.classifiers.mlp import Mlp
 from speechemb.classifiers.svm import Svm
 from speechemb.errors import InputError
+from speechemb.layers import take_layer
 from speechemb.splits import protocols
 from speechemb.splits.folds import make_folds
 from speechemb.training import cross_validation, layer_selection, tuning
@@ -43,7 +46,7 @@ def test_the_layer_is_chosen_in_each_fold_and_for_the_final_model(script, tmp_pa
     classifier, meta = persistence.load(folder)
     data = embeddings.read(npz)
     assert meta["layer"] == "1"
-    features = embeddings.chosen(data.embeddings, meta["layers"], meta["layer"])  # as predict.py does
+    features = take_layer(data.embeddings, meta["layers"], meta["layer"])  # as predict.py does
     assert (np.array(meta["labels"])[classifier.predict_proba(features).argmax(axis=1)] == data.labels).mean() > 0.9
 
 
@@ -97,7 +100,7 @@ def test_a_run_for_each_layer_gives_a_curve(script, tmp_path):
 
 
 def test_the_untuned_settings_are_the_first_trial():
-    for made_by, space in zip((Svm, Mlp, catalogue.XGBoost), tuning.SPACES.values(), strict=True):
+    for made_by, space in zip((Svm, Mlp, boosted_trees.XGBoost), tuning.SPACES.values(), strict=True):
         defaults = inspect.signature(made_by).parameters
         assert {key: one.default for key, one in space.items()} == {key: defaults[key].default for key in space}
         assert all(one.low <= one.default <= one.high for one in space.values())
@@ -131,11 +134,11 @@ def test_settings_reach_the_classifier_and_the_disk(name, settings, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y, x = np.unique(labels, return_inverse=True)[1], vectors.astype(np.float32)
     group = np.repeat(np.arange(6), 12)
-    fitted = catalogue.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
-    plain = catalogue.CLASSIFIERS[name](4, 0).fit(x, y, group)
+    fitted = classifiers.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
+    plain = classifiers.CLASSIFIERS[name](4, 0).fit(x, y, group)
     assert not np.allclose(fitted.predict_proba(x), plain.predict_proba(x), atol=1e-3)
     fitted.save(tmp_path)
-    loaded = catalogue.CLASSIFIERS[name](4, 0, **settings).load(tmp_path)
+    loaded = classifiers.CLASSIFIERS[name](4, 0, **settings).load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
 
 
@@ -196,7 +199,7 @@ def test_the_superb_protocol_leaves_sessions_out_and_saves_its_weights(script, t
     assert path.with_suffix(".png").is_file()
     classifier, meta = persistence.load(next((tmp_path / "models").iterdir()))
     data = embeddings.read(npz)
-    probabilities = classifier.predict_proba(embeddings.chosen(data.embeddings, meta["layers"], meta["layer"]))
+    probabilities = classifier.predict_proba(take_layer(data.embeddings, meta["layers"], meta["layer"]))
     assert (np.array(meta["labels"])[probabilities.argmax(axis=1)] == data.labels).mean() > 0.9
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechemb.evaluation import scores, significance
-from speechemb.metrics import classification, intervals
+from speechemb.evaluation import comparison, scores, significance
+from speechemb.metrics import classification, intervals, paired_tests
 from speechemb.reports.text import ranking_text
 
 LABELS = list(made.EMOTIONS)
@@ -47,7 +47,7 @@ def stamp(run: str, **other) -> dict:
 
 def groups_of(frames: dict[str, pd.DataFrame], **other) -> list[significance.Ranked]:
     stamps = {run: stamp(run, **other.get(run, {})) for run in frames}
-    table = scores.comparison([scores.evaluate(frame, stamps[run]) for run, frame in frames.items()])
+    table = comparison.table([scores.evaluate(frame, stamps[run]) for run, frame in frames.items()])
     return significance.ranked(table, frames)
 
 
@@ -59,7 +59,7 @@ def three():
 
 def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
     (group,) = groups_of(three)
-    table = significance.paired_tests([group])
+    table = significance.pairs_table([group])
     assert table.columns.tolist() == list(significance.PAIR_COLUMNS) and len(table) == 3
     verdicts = {frozenset((row.a, row.b)): row for row in table.itertuples()}
     for other in ("poor", "other"):
@@ -67,7 +67,7 @@ def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
         assert row.a == "good" and row.verdict == "a beats b" and row.p_holm <= 0.05
         assert row.difference == pytest.approx(row.uar_a - row.uar_b) and row.comparisons == 3
     assert verdicts[frozenset(("poor", "other"))].verdict == "not told apart"
-    order = significance.ranking([group])
+    order = significance.ranking_table([group])
     assert order["run"].iloc[0] == "good" and order["place"].tolist() == [1, 2, 3]
     assert order["beats"].iloc[0].split() == order["run"].iloc[1:].tolist() and order["group"].tolist() == [
         "a",
@@ -82,11 +82,11 @@ def test_the_p_values_are_those_of_the_test_holm_corrected(three):
         run: intervals.speaker_confusions(frame["true"], frame["predicted"], list(frame["speaker"]), LABELS)
         for run, frame in three.items()
     }
-    table = significance.paired_tests([group])
+    table = significance.pairs_table([group])
     for row in table.itertuples():
-        raw = intervals.paired_permutation(classification.uar_of, by_speaker[row.a], by_speaker[row.b])
+        raw = paired_tests.paired_permutation(classification.uar_of, by_speaker[row.a], by_speaker[row.b])
         assert row.p == pytest.approx(raw)
-    assert table["p_holm"].tolist() == pytest.approx(intervals.holm(table["p"].tolist()))
+    assert table["p_holm"].tolist() == pytest.approx(paired_tests.holm(table["p"].tolist()))
 
 
 def test_the_text_says_beats_only_where_the_test_does(three):
@@ -120,7 +120,7 @@ def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
         assert group.result[key] == straight.result[key]
     unknown = {run: frame.assign(speaker="") for run, frame in shuffled.items()}
     (group,) = groups_of(unknown)
-    assert significance.paired_tests([group]).empty and "speaker is unknown" in ranking_text([group])
+    assert significance.pairs_table([group]).empty and "speaker is unknown" in ranking_text([group])
 
 
 def test_letters_are_shared_only_by_runs_not_told_apart():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from speechemb.errors import InputError
-from speechemb.splits.folds import Fold, check, groups, inner_split, make_folds
+from speechemb.splits.folds import Fold, check, inner_split, make_folds
+from speechemb.splits.groups import clip_groups
 
 
 def columns(n, **given):
@@ -28,14 +29,14 @@ def iemocap(shared):
 
 def test_sessions_of_iemocap_are_left_out_one_by_one(shared):
     labels, identity = iemocap(shared)
-    folds = make_folds(labels, groups("session", *identity), 5, "session", seed=0)
+    folds = make_folds(labels, clip_groups("session", *identity), 5, "session", seed=0)
     assert [len(fold.test) for fold in folds] == [1085, 1023, 1151, 1031, 1241]
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "session", "random"])
 def test_no_group_is_on_both_sides_and_every_clip_is_tested_once(shared, protocol):
     labels, identity = iemocap(shared)
-    group = groups(protocol, *identity)
+    group = clip_groups(protocol, *identity)
     folds = make_folds(labels, group, 5, protocol, seed=3)
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(labels)))
     for fold in folds:
@@ -45,20 +46,20 @@ def test_no_group_is_on_both_sides_and_every_clip_is_tested_once(shared, protoco
 
 
 def test_a_session_with_an_unknown_speaker_stays_whole():
-    group = groups("speaker", *columns(4, speakers=["a", "", "b", "c"], sessions=["1", "1", "1", "2"]))
+    group = clip_groups("speaker", *columns(4, speakers=["a", "", "b", "c"], sessions=["1", "1", "1", "2"]))
     assert group[0] == group[1] == group[2] != group[3]
 
 
 def test_identical_audio_joins_its_speakers_and_is_never_divided():
     identity = columns(4, speakers=["a", "a", "b", "c"], audio_sha256=["x", "y", "x", "z"])
-    group = groups("speaker", *identity)
+    group = clip_groups("speaker", *identity)
     assert group[0] == group[1] == group[2] != group[3]
-    group = groups("random", *identity)
+    group = clip_groups("random", *identity)
     assert group[0] == group[2] and len(set(group)) == 3
 
 
 def test_speaker_01_of_two_corpora_is_two_people():
-    group = groups("speaker", *columns(2, corpora=["a", "b"], speakers=["01", "01"]))
+    group = clip_groups("speaker", *columns(2, corpora=["a", "b"], speakers=["01", "01"]))
     assert group[0] != group[1]
 
 
@@ -72,7 +73,7 @@ def test_speaker_01_of_two_corpora_is_two_people():
 )
 def test_what_a_protocol_needs_is_named(protocol, known, message):
     with pytest.raises(InputError, match=message):
-        groups(protocol, *columns(8, **known))
+        clip_groups(protocol, *columns(8, **known))
 
 
 @pytest.mark.parametrize(

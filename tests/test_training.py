@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speechemb import classifiers
 from speechemb.artifacts import embeddings
-from speechemb.artifacts.storage import read_predictions
-from speechemb.classifiers import catalogue
+from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
 from speechemb.splits.folds import make_folds
 from speechemb.training import cross_validation
@@ -74,9 +74,9 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y = np.array([made.EMOTIONS.index(label) % n_classes for label in labels])
     x, group = vectors.astype(np.float32), np.repeat(np.arange(6), 12)
-    fitted = catalogue.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
+    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
     fitted.save(tmp_path)
-    loaded = catalogue.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
+    loaded = classifiers.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
     assert fitted.predict_proba(x).shape == (len(x), n_classes)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]

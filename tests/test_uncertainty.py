@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from speechemb.metrics import classification, intervals
+from speechemb.metrics import classification, intervals, paired_tests
 from speechemb.metrics.classification import accuracy_of, uar_of
 
 LABELS = ["a", "b", "c"]
@@ -137,9 +137,9 @@ def test_paired_test_agrees_with_scipy_exactly_when_all_exchanges_are_enumerated
         expected = stats.permutation_test(
             (accuracy_of(a), accuracy_of(b)), lambda x, y: x.mean() - y.mean(), permutation_type="samples"
         ).pvalue
-        assert intervals.paired_permutation(accuracy_of, a, b) == pytest.approx(expected, abs=1e-12)
-        assert intervals.paired_permutation(accuracy_of, b, a) == pytest.approx(expected, abs=1e-12)
-        random = intervals.paired_permutation(accuracy_of, a, b, n=500)
+        assert paired_tests.paired_permutation(accuracy_of, a, b) == pytest.approx(expected, abs=1e-12)
+        assert paired_tests.paired_permutation(accuracy_of, b, a) == pytest.approx(expected, abs=1e-12)
+        random = paired_tests.paired_permutation(accuracy_of, a, b, n=500)
         assert random == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 500) + 0.002)
 
 
@@ -151,7 +151,7 @@ def test_paired_test_of_uar_agrees_with_the_definition():
         for swap in itertools.product([False, True], repeat=6)
     ]
     expected = np.mean(np.array(differences) >= differences[0] - 1e-12)
-    assert intervals.paired_permutation(uar_of, a, b) == pytest.approx(expected, abs=1e-12)
+    assert paired_tests.paired_permutation(uar_of, a, b) == pytest.approx(expected, abs=1e-12)
 
 
 def test_paired_test_knows_equal_runs_single_speakers_and_the_smallest_p():
@@ -159,17 +159,17 @@ def test_paired_test_knows_equal_runs_single_speakers_and_the_smallest_p():
         np.tile(10 * np.eye(3), (20, 1, 1)),
         np.tile(8 * np.eye(3) + np.roll(2 * np.eye(3), 1, 1), (20, 1, 1)),
     )
-    assert intervals.paired_permutation(uar_of, a, a) == 1
-    assert intervals.paired_permutation(uar_of, a[:1], worse[:1]) == 1
-    assert intervals.paired_permutation(uar_of, a[:8], worse[:8]) == 2 / 2**8
-    assert 0 < intervals.paired_permutation(uar_of, a, worse, n=999) <= 0.002
+    assert paired_tests.paired_permutation(uar_of, a, a) == 1
+    assert paired_tests.paired_permutation(uar_of, a[:1], worse[:1]) == 1
+    assert paired_tests.paired_permutation(uar_of, a[:8], worse[:8]) == 2 / 2**8
+    assert 0 < paired_tests.paired_permutation(uar_of, a, worse, n=999) <= 0.002
 
 
 def test_paired_test_refuses_runs_on_other_clips():
     a = speakers(9, 5)
     for b in (a[:4], np.roll(a, 1, axis=1) + np.eye(3, dtype=int)):
         with pytest.raises(ValueError, match="same clips"):
-            intervals.paired_permutation(uar_of, a, b)
+            paired_tests.paired_permutation(uar_of, a, b)
 
 
 # Many runs
@@ -177,10 +177,10 @@ def test_paired_test_refuses_runs_on_other_clips():
 
 def test_holm_gives_what_r_gives():
     # p.adjust(c(...), "holm") of R 4.3
-    assert intervals.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
-    assert intervals.holm([0.04, 0.001, 0.6, 0.03]) == pytest.approx([0.09, 0.004, 0.6, 0.09])
-    assert intervals.holm([0.7, 0.8]) == [1, 1]
-    assert intervals.holm([0.2]) == [0.2] and intervals.holm([]) == []
+    assert paired_tests.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert paired_tests.holm([0.04, 0.001, 0.6, 0.03]) == pytest.approx([0.09, 0.004, 0.6, 0.09])
+    assert paired_tests.holm([0.7, 0.8]) == [1, 1]
+    assert paired_tests.holm([0.2]) == [0.2] and paired_tests.holm([]) == []
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def ranked():
     other[0, 0] = other[0, 0, [1, 0, 2]]
     bad = speakers(11, 16, clips=30, hit=0.5, spread=0.05)
     runs = np.stack([bad, good, other])
-    return runs, intervals.ranking(["bad", "good", "other"], runs, uar_of)
+    return runs, paired_tests.ranking(["bad", "good", "other"], runs, uar_of)
 
 
 def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
@@ -203,9 +203,9 @@ def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
     assert set(pairs) == {("good", "other"), ("good", "bad"), ("other", "bad")}
     raw = {("good", "other"): (runs[1], runs[2]), ("good", "bad"): (runs[1], runs[0])}
     for names, (a, b) in raw.items():
-        assert pairs[names]["p"] == intervals.paired_permutation(uar_of, a, b)
+        assert pairs[names]["p"] == paired_tests.paired_permutation(uar_of, a, b)
         assert pairs[names]["difference"] == pytest.approx(uar_of(a.sum(0)) - uar_of(b.sum(0)))
-    assert [pair["p_holm"] for pair in result["pairs"]] == intervals.holm([pair["p"] for pair in result["pairs"]])
+    assert [pair["p_holm"] for pair in result["pairs"]] == paired_tests.holm([pair["p"] for pair in result["pairs"]])
 
 
 def test_ranking_has_mean_ranks_and_friedmans_p(ranked):
@@ -220,19 +220,19 @@ def test_ranking_has_mean_ranks_and_friedmans_p(ranked):
 
 def test_ranking_of_equal_runs_beats_nobody():
     run = speakers(12, 8)
-    result = intervals.ranking(["x", "y", "z"], [run, run, run], uar_of)
+    result = paired_tests.ranking(["x", "y", "z"], [run, run, run], uar_of)
     assert np.isnan(result["friedman_p"]) and result["groups"] == [["x", "y", "z"]]
     assert all(run["mean_rank"] == 2 and run["beats"] == [] for run in result["runs"])
-    alone = intervals.ranking(["x"], [run], uar_of)
+    alone = paired_tests.ranking(["x"], [run], uar_of)
     assert alone["groups"] == [["x"]] and alone["pairs"] == []
     with pytest.raises(ValueError, match="2 names for 1 runs"):
-        intervals.ranking(["x", "y"], [run], uar_of)
+        paired_tests.ranking(["x", "y"], [run], uar_of)
 
 
 def test_groups_overlap_where_only_distant_runs_are_told_apart():
     right = np.array([[12] * 8, [16, 4] * 4, [8] * 8])  # of 20 clips a class, by run and speaker
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    result = intervals.ranking(["x", "y", "z"], runs, uar_of)
+    result = paired_tests.ranking(["x", "y", "z"], runs, uar_of)
     assert result["groups"] == [["x", "y"], ["y", "z"]]
     assert [run["beats"] for run in result["runs"]] == [["z"], [], []]
     assert [pair["p_holm"] for pair in result["pairs"] if pair["p"] == 2 / 2**8] == [6 / 2**8]
@@ -241,8 +241,8 @@ def test_groups_overlap_where_only_distant_runs_are_told_apart():
 def test_ranking_corrects_for_the_number_of_pairs():
     right = np.array([[12] * 6, [16, 4] * 3, [8] * 6])
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    assert intervals.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
-    result = intervals.ranking(["x", "y", "z"], runs, uar_of)
+    assert paired_tests.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
+    result = paired_tests.ranking(["x", "y", "z"], runs, uar_of)
     assert all(run["beats"] == [] for run in result["runs"]) and result["groups"] == [["x", "y", "z"]]
 
 
@@ -270,7 +270,7 @@ def test_the_simulation_finds_a_wrong_interval_out(simulation, monkeypatch, tmp_
 def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
     def by_clips(statistic, a, b, n):
         """Takes every tenth of a speaker's clips for a speaker of their own."""
-        return intervals.paired_permutation(statistic, np.repeat(a, 10, 0), np.repeat(b, 10, 0), n=n)
+        return paired_tests.paired_permutation(statistic, np.repeat(a, 10, 0), np.repeat(b, 10, 0), n=n)
 
     monkeypatch.setattr(simulation, "paired_permutation", by_clips)
     assert not simulation.holds(simulation.measure(simulation.Setting(8, 4, True), runs=150, seed=0))

@@ -5,25 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.artifacts import embeddings
+from speechemb import encoders
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.audio import decoding
-from speechemb.classifiers.catalogue import Classifier
+from speechemb.classifiers import Classifier
 from speechemb.errors import InputError
+from speechemb.layers import take_layer
 from speechemb.paths import shown
 
 
 def encoder_of(meta: dict[str, Any], source: str | None):
     """The encoder that `model.json` names, loaded from `source` if given; its revision has to be the same."""
     wanted = meta["encoder"]
-    if wanted["tag"] == "acoustic":
-        from speechemb.encoders.acoustic import Acoustic
-
-        encoder = Acoustic()
-    else:
-        from speechemb import encoders
-
-        encoder = encoders.load(source or meta["encoder_source"], precision=meta["precision"])
+    encoder = encoders.load(source or meta["encoder_source"], precision=meta["precision"])
     if encoder.identity["revision"] != wanted["revision"]:
         raise ArtifactError(
             f"the model was trained on {wanted['name']} at {wanted['revision']}, but the encoder at hand is at "
@@ -53,7 +47,7 @@ def predict(classifier: Classifier, encoder, meta: dict[str, Any], clips: list[t
     if not clips:
         return []
     vectors = encoder.embed([waveform for _, waveform in clips], meta["layers"], meta["pooling"])
-    features = embeddings.chosen(vectors, meta["layers"], meta["layer"])
+    features = take_layer(vectors, meta["layers"], meta["layer"])
     probabilities = classifier.predict_proba(features)
     labels = np.array(meta["labels"])[probabilities.argmax(axis=1)]
     return [

@@ -56,3 +56,8 @@ def merge_excited(label: str, wanted: list[str] | None) -> str:
     if label == "excited" and wanted is not None and "happy" in wanted and "excited" not in wanted:
         return "happy"
     return label
+
+
+def display_corpora(names: list[str]) -> str:
+    """The corpora of a run for people; the bundled one is called what it is."""
+    return "+".join("demo (SYNTHETIC speech)" if name == "demo" else name for name in names)

@@ -11,6 +11,11 @@ EMBEDDINGS = ROOT / "embeddings"
 MODELS = ROOT / "models"
 RESULTS = ROOT / "results"
 
+# The commands that errors advise.
+STEP1 = "python src/1_data_preprocessing.py"
+STEP2 = "python src/2_wavlm_feature_extraction.py"
+STEP3 = "python src/3_train_classifiers.py"
+
 
 def existing(path: str | Path) -> Path:
     """Absolute path of an input: as seen from the working folder if it exists there, else from the root.

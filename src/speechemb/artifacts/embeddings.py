@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from speechemb.artifacts import npz
-from speechemb.artifacts.storage import STEP2, STEP3, ArtifactError, check_kind, check_upstream
+from speechemb.artifacts.storage import ArtifactError, check_kind, check_upstream
 from speechemb.errors import InputError, first
-from speechemb.paths import ROOT, shown
+from speechemb.layers import take_layer
+from speechemb.paths import ROOT, STEP2, STEP3, shown
 
 TEXT = (
     *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
@@ -90,28 +91,7 @@ class Embeddings:
             if layer != self.layer:
                 raise ValueError(f"only layer {self.layer} was read, not {layer}")
             return self.embeddings
-        return chosen(self.embeddings, self.layers.tolist(), layer)
-
-
-def chosen(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
-    """(n, d) of (n, n_layers, dim): `last`, `mean` (average of the layers), `all` (side by side) or a layer's number.
-
-    `weighted` leaves the layers as they are, for a classifier that learns to mix them.
-
-    Raises:
-        InputError: a number that is not among `layers`.
-    """
-    if layer == "weighted":
-        return vectors
-    if layer == "last":
-        return vectors[:, -1]
-    if layer == "mean":
-        return vectors.mean(axis=1)
-    if layer == "all":
-        return vectors.reshape(len(vectors), -1)
-    if not layer.isdecimal() or int(layer) not in layers:
-        raise InputError(f"--layer {layer}: these embeddings hold layers {layers}; choose one, or last, mean or all")
-    return vectors[:, layers.index(int(layer))]
+        return take_layer(self.embeddings, self.layers.tolist(), layer)
 
 
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
@@ -159,7 +139,7 @@ def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndar
         for block in blocks:
             hashed.update(block)
             rows = slice(start, start := start + len(block))
-            taken = chosen(block, layers, layer) if layer else block
+            taken = take_layer(block, layers, layer) if layer else block
             vectors = np.empty((n, *taken.shape[1:]), np.float32) if vectors is None else vectors
             vectors[rows], finite[rows] = taken, np.isfinite(block).all(axis=(1, 2))
     return vectors, hashed.hexdigest(), finite
@@ -173,7 +153,7 @@ def _load(path: Path, keys: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[
     return arrays, meta
 
 
-def pooled(paths: list[Path], layer: str = "") -> Embeddings:
+def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
     """Several files of one encoder, one after another; with a single path, that file. `layer` as in `read`.
 
     Raises:
@@ -201,7 +181,7 @@ def sources(paths: list[Path]) -> list[dict[str, str]]:
     return [{"path": shown(path), "fingerprint": read_meta(path)["fingerprint"]} for path in paths]
 
 
-def stands(path: Path, fingerprint: str, overwrite: bool) -> bool:
+def is_up_to_date(path: Path, fingerprint: str, overwrite: bool) -> bool:
     """Whether `path` holds this very content already.
 
     Raises:

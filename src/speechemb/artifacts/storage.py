@@ -17,34 +17,10 @@ import numpy as np
 import pandas as pd
 
 from speechemb.artifacts import provenance
-from speechemb.errors import InputError, first
+from speechemb.errors import InputError
 from speechemb.paths import ROOT, shown
 
 SCHEMA = 1  # of every artifact; raised when a reader of today could misread a file of tomorrow
-
-STEP1 = "python src/1_data_preprocessing.py"
-STEP2 = "python src/2_wavlm_feature_extraction.py"
-STEP3 = "python src/3_train_classifiers.py"
-STEP4 = "python src/4_evaluation_metrics.py"
-
-# data/processed/<corpus>.csv, one row a clip. Unknown = empty; the columns of REQUIRED are never empty.
-METADATA_COLUMNS = (
-    "clip_id",  # unique, <corpus>/<file stem>
-    "path",  # relative to the project's root where it lies inside, with /
-    "corpus",
-    "speaker",
-    "session",
-    "sentence",
-    "gender",  # female, male
-    "emotion",
-    "duration_s",  # seconds
-    "sample_rate",  # Hz, of the file
-    "audio_sha256",  # of the file's bytes
-)
-METADATA_REQUIRED = ("clip_id", "path", "corpus", "emotion", "duration_s", "sample_rate", "audio_sha256")
-EXCLUDED_COLUMNS = ("clip_id", "path", "emotion", "reason")
-# results/predictions_<tag>.csv, one row a clip and fold, followed by one column p_<emotion> a class.
-PREDICTION_COLUMNS = ("clip_id", "corpus", "speaker", "fold", "true", "predicted")
 
 
 class ArtifactError(InputError):
@@ -135,57 +111,6 @@ def read_csv(path: Path, kind: str, columns: tuple[str, ...], remedy: str) -> tu
     return frame, stamp
 
 
-def write_metadata(path: Path, frame: pd.DataFrame, excluded: pd.DataFrame, **content: Any) -> None:
-    """Write `<corpus>.csv` and `<corpus>_excluded.csv`; `content` is what the fingerprint covers."""
-    frame, excluded = frame[list(METADATA_COLUMNS)], excluded[list(EXCLUDED_COLUMNS)]
-    with atomic(path.with_name(f"{path.stem}_excluded.csv")) as temporary:
-        excluded.to_csv(temporary, index=False, lineterminator="\n")
-    counts = excluded["reason"].value_counts().sort_index().to_dict()
-    stamp = provenance.stamp("metadata", SCHEMA, **content)
-    write_csv(path, frame, {**stamp, "clips": len(frame), "excluded": counts})
-
-
-def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A corpus's clips (`duration_s` float, `sample_rate` int, the rest str) and their provenance."""
-    remedy = f"rerun {STEP1} (a table of your own comes in with --corpora table:FILE.csv)"
-    frame, stamp = read_csv(path, "metadata", METADATA_COLUMNS, remedy)
-    if frame.empty:
-        raise ArtifactError(f"{shown(path)} lists no clip: {remedy}")
-    for column in METADATA_REQUIRED:
-        if (empty := frame[column] == "").any():
-            raise ArtifactError(f"{shown(path)}: column {column} is empty for {first(frame.clip_id[empty])}: {remedy}")
-    if (double := frame.clip_id.duplicated()).any():
-        raise ArtifactError(f"{shown(path)}: clip_id occurs twice: {first(frame.clip_id[double])}: {remedy}")
-    for column, kind in (("duration_s", float), ("sample_rate", int)):
-        try:
-            frame[column] = frame[column].astype(kind)
-        except ValueError as error:
-            raise ArtifactError(f"{shown(path)}: column {column} holds no number ({error}): {remedy}") from None
-    return frame, stamp
-
-
-def write_predictions(path: Path, frame: pd.DataFrame, labels: list[str], stamp: dict[str, Any]) -> None:
-    """Out-of-fold predictions; probabilities are rounded to 6 decimals."""
-    columns = [*PREDICTION_COLUMNS, *(f"p_{label}" for label in labels)]
-    write_csv(path, frame[columns].round(6), {**stamp, "labels": labels})
-
-
-def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predictions (`p_*` float64) and their provenance, with `labels`, `protocol`, `encoder`, `classifier`, ..."""
-    remedy = f"rerun {STEP3}, or delete the file if it is no longer wanted"
-    frame, stamp = read_csv(path, "predictions", PREDICTION_COLUMNS, remedy)
-    labels = stamp.get("labels", [])
-    columns = [f"p_{label}" for label in labels]
-    if frame.empty or not labels or any(column not in frame.columns for column in columns):
-        raise ArtifactError(f"{shown(path)} holds no prediction or lacks a column of {columns}: {remedy}")
-    for column in ("true", "predicted"):
-        if (foreign := ~frame[column].isin(labels)).any():
-            raise ArtifactError(f"{shown(path)}: column {column} has a class not in {labels}, "
-                                f"first for {first(frame.clip_id[foreign])}: {remedy}")  # fmt: skip
-    frame[columns] = frame[columns].astype(float)
-    return frame, stamp
-
-
 def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> None:
     """Raise where an input of `path` still exists but is no longer the one `path` was made from.
 
@@ -198,7 +123,7 @@ def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> No
             raise ArtifactError(f"{shown(path)} was made from an earlier {item['path']}: rerun {command}")
 
 
-def stands(path: Path, stamp: dict[str, Any]) -> bool:
+def is_up_to_date(path: Path, stamp: dict[str, Any]) -> bool:
     """Whether `path` (a CSV, or a model's `model.json`) was made from the same input by the same code and libraries."""
     file = path if path.suffix == ".json" else sidecar(path)
     try:
@@ -206,11 +131,6 @@ def stands(path: Path, stamp: dict[str, Any]) -> bool:
     except (OSError, ValueError):
         return False
     return path.exists() and all(found.get(key) == stamp[key] for key in ("fingerprint", "versions", "git"))
-
-
-def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
-    """Step 3's log `results/training_<tag>.csv`: one row a fold with clip and group counts and its figures."""
-    write_csv(path, pd.DataFrame(rows).round(6), {**stamp, "kind": "training log"})
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,13 +1,12 @@
 """A multi-layer perceptron with batch norm, dropout and early stopping, in a plain PyTorch loop."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from speechemb.classifiers.torch_layers import Dropout, linear, one_thread
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
@@ -16,28 +15,6 @@ DROPOUT = 0.4
 BATCHES = 64, 256  # fewest and most clips of a batch
 MAX_EPOCHS = 100
 PATIENCE = 12
-
-
-def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    """A layer with torch's own initial values, drawn from `generator`: threads that fit side by side share the global
-    one."""
-    layer, bound = nn.utils.skip_init(nn.Linear, n_in, n_out), n_in**-0.5
-    for values in (layer.weight, layer.bias):
-        nn.init.uniform_(values, -bound, bound, generator=generator)
-    return layer
-
-
-class Dropout(nn.Module):
-    """torch's dropout, drawing from `generator`."""
-
-    def __init__(self, rate: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.rate, self.generator = rate, generator
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        return x * torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
 
 
 def network(
@@ -67,7 +44,7 @@ class Mlp:
         generator = torch.Generator().manual_seed(self.seed)
         self.module = network(x.shape[1], self.n_classes, generator, **self.shape)
         labels = torch.from_numpy(y[train].astype(np.int64))
-        with _one_thread():
+        with one_thread():
             self._train(self._scaled(x[train]), labels, self._scaled(x[valid]), y[valid], generator)
         return self
 
@@ -120,17 +97,3 @@ class Mlp:
         self.module = network(len(self.mean), self.n_classes, torch.Generator(), **self.shape).eval()
         self.module.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
         return self
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch on one thread here: the steps are so small that a second one costs more than it gives.
-
-    It also makes a fit the same on machines with different numbers of cores.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

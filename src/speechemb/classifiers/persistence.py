@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import STEP3, ArtifactError, read_json, write_json
-from speechemb.classifiers.catalogue import CLASSIFIERS, Classifier
-from speechemb.paths import shown
+from speechemb.artifacts.storage import ArtifactError, read_json, write_json
+from speechemb.classifiers import CLASSIFIERS, Classifier
+from speechemb.paths import STEP3, shown
 
 
 def save(folder: Path, classifier: Classifier, meta: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from speechemb.classifiers.mlp import linear
+from speechemb.classifiers.torch_layers import linear
 from speechemb.errors import InputError
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split

@@ -10,17 +10,19 @@ Any other data set with an `audio` column and one of LABEL_COLUMNS is read in th
 undecoded: neither torchcodec nor ffmpeg is needed. What a data set says, file names first, is not trusted.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from speechemb.artifacts import storage
-from speechemb.cli import log
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical
+
+log = logging.getLogger(__name__)
 
 DEFAULTS = {"iemocap": "Zahra99/IEMOCAP_Audio", "cremad": "AbstractTTS/CREMA-D"}
 LABEL_COLUMNS = ("major_emotion", "emotion", "label")

@@ -3,6 +3,7 @@
 In this order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
 """
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,15 +16,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import EXCLUDED_COLUMNS, METADATA_COLUMNS
+from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import decoding
-from speechemb.cli import log
 from speechemb.corpora import Clip, Corpus
 from speechemb.errors import InputError, first
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
 
 Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,16 @@
-"""Encoders: WavLM, HuBERT and wav2vec 2.0 from the hub or a folder; waveforms in, pooled hidden states out.
+"""Step 2, the models: recordings in, pooled hidden states out. A model family, or a set of features, enters here.
 
-An embedding does not depend on the clips it was batched with (see `forward`). transformers loads the weights; its
-own forward pass is not used, because it pads base models into different results and has no fast attention for WavLM.
+Importing this package loads neither torch nor numpy, so that a script's `--help` answers at once.
 """
 
-import logging
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import torch
-
-from speechemb.encoders import pretrained
-from speechemb.encoders.pooling import Statistics, frame_statistics, merge, pool
-from speechemb.encoders.pretrained import SAMPLE_RATE
-from speechemb.encoders.wav2vec2 import Network
-from speechemb.errors import InputError
-from speechemb.paths import existing
-
-log = logging.getLogger(__name__)
-
-WINDOW_S = 30  # recordings longer than this are cut into equal windows: attention costs grow with the square
-CPU_BATCH_S = 10  # audio seconds in a batch where every core takes one of its own: its activations stay in the cache
-FORWARD_S = 120  # audio seconds in one pass of the network at most, whatever the caller's batch
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CHECKED_CLIPS = 4  # of the first batch, when `auto` has chosen half precision
-MIN_COSINE = 0.999  # of a half-precision hidden state to the fp32 one, or `auto` goes on in fp32
+if TYPE_CHECKING:
+    import numpy as np
 
 # Short names for --model and for file names. Paths count from the project's root.
 TAGS = {
@@ -37,159 +22,47 @@ TAGS = {
     "wav2vec2_base": "facebook/wav2vec2-base",
     "wavlm_nano": "models/wavlm-nano",
 }
+ACOUSTIC = "acoustic"  # the baseline without a network: tag and name
 DEFAULT = "wavlm_base"
+POOLINGS = ("mean", "std", "max", "first", "last")
+
+
+class Encoder(Protocol):
+    """What step 2 and predict.py need of `PretrainedEncoder` and `Acoustic`."""
+
+    n_layers: int
+    dim: int
+    precision: str
+    identity: dict[str, Any]
+    own_pooling: list[str] | None  # where the encoder pools in one way only; None: any of POOLINGS
+    workers: int  # batches to compute at once
+    batch_seconds: int  # audio in a batch, unless the user says otherwise
+    settled: bool  # False: the first `embed` settles the precision and has to be done before the others begin
+
+    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
+        """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms."""
+        ...
 
 
 def tag_of(model: str) -> str:
     """The encoder's tag in file names: the tag itself, that of a known hub id, else a slug of the last part."""
     name, _, revision = model.partition("@")
-    tag = name if name in TAGS else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
+    tag = name if name in (*TAGS, ACOUSTIC) else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
     tag = tag or re.sub(r"[^a-z0-9]+", "_", Path(name).name.lower()).strip("_") or "encoder"
     return f"{tag}_{re.sub(r'[^a-z0-9]+', '_', revision.lower())}" if revision else tag
 
 
-class Encoder:
-    """A loaded model. `precision` is what is used; with "auto" it is settled only after the first `embed`.
-
-    Pass a recorded `precision` ("fp32", "bf16", "fp16") to `load` to repeat an earlier choice without a check.
-    """
-
-    def __init__(self, model, identity: dict, device: torch.device, precision: str) -> None:
-        self.identity = identity
-        self.n_layers = identity["n_layers"]
-        self.dim = identity["dim"]
-        self.device = device
-        on_cpu = device.type == "cpu"
-        self.workers = torch.get_num_threads() if on_cpu else 2  # elsewhere one decodes while the other computes
-        self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
-        self.precision = _preferred(device) if precision == "auto" else precision
-        self._reference = None
-        model = model.eval().requires_grad_(False).to(device)
-        if precision == "auto" and self.precision != "fp32":
-            self._reference = Network(model, torch.float32)
-        # Cast here, never under inference_mode: weights made there fall off torch's fast bf16 paths.
-        self._network = Network(model, PRECISIONS[self.precision])
-
-    @property
-    def settled(self) -> bool:
-        """Whether the precision stands: with "auto" only after the first `embed`."""
-        return self._reference is None
-
-    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
-        """Pooled hidden states (B, len(layers), dim * len(methods)) float32.
-
-        `waveforms`: 16 kHz mono float32. Layer 0 is the transformer's input, layer n the output of its n-th block:
-        transformers' `hidden_states[n]`, so for models with `do_stable_layer_norm` before the final layer norm.
-        Raises ValueError for a layer the model does not have and for a clip too short to make one frame.
-        """
-        missing = [n for n in layers if not 0 <= n <= self.n_layers]
-        if missing:
-            raise ValueError(f"the encoder has layers 0 to {self.n_layers}, not {missing[0]}")
-        windows, counts = self._windows(waveforms)
-        with torch.inference_mode():
-            statistics = self._statistics(windows, sorted(set(layers)), methods)
-            pooled = {n: pool(_by_recording(s, counts), methods).cpu() for n, s in statistics.items()}
-        return torch.stack([pooled[n] for n in layers], dim=1).numpy()
-
-    def _windows(self, waveforms: list[np.ndarray]) -> tuple[list[torch.Tensor], list[int]]:
-        """The windows of all recordings, normalised as the model's feature extractor does, and how many each has."""
-        windows, counts = [], []
-        for wave in waveforms:
-            wave = np.asarray(wave, dtype=np.float32)
-            if self._network.frames(len(wave)) < 1:
-                raise ValueError(f"a clip of {len(wave)} samples is too short for one frame")
-            if self.identity["do_normalize"]:  # over the whole recording, not window by window
-                wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-            parts = np.array_split(wave, -(-len(wave) // (WINDOW_S * SAMPLE_RATE)))
-            windows += [torch.tensor(part) for part in parts]
-            counts.append(len(parts))
-        return windows, counts
-
-    def _statistics(self, windows: list[torch.Tensor], layers: list[int], methods: list[str]) -> dict[int, Statistics]:
-        """Frame statistics of every window at every layer asked for, pass by pass."""
-        found: dict[int, list[Statistics]] = {n: [] for n in layers}
-        for waves in _passes(windows):
-            self._check(waves, layers[-1])
-            for n, runs in enumerate(self._network.layers(waves, layers[-1])):
-                if n in found:
-                    found[n] += [frame_statistics(hidden, None, methods) for hidden in runs]
-        return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
-
-    def _check(self, waves: list[torch.Tensor], last: int) -> None:
-        """With "auto", compare clips of the first batch with fp32; fall back to fp32 when one is too far off."""
-        if self._reference is None:
-            return
-        reference, self._reference = self._reference, None
-        waves = waves[:CHECKED_CLIPS]
-        pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
-        for n, (low, full) in enumerate(pairs):
-            cosines = torch.cat([_cosines(*runs) for runs in zip(low, full, strict=True)])
-            if not bool((cosines >= MIN_COSINE).all()):  # NaN is not
-                worst = cosines.min().item()
-                log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, worst, n)
-                self._network, self.precision = reference, "fp32"
-                return
-
-
-def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
-    """(n,) cosines of the clips' hidden states (n, T, D) to the reference's."""
-    return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
-
-
-def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Consecutive windows, cut where their audio would exceed FORWARD_S."""
-    passes, total = [[]], 0
-    for window in windows:
-        if passes[-1] and total + len(window) > FORWARD_S * SAMPLE_RATE:
-            passes.append([])
-            total = 0
-        passes[-1].append(window)
-        total += len(window)
-    return passes
-
-
-def _by_recording(statistics: Statistics, counts: list[int]) -> Statistics:
-    """One row a window -> one row a recording."""
-    if max(counts) == 1:
-        return statistics
-    rows, start = [], 0
-    for count in counts:
-        rows.append(merge([{k: v[i : i + 1] for k, v in statistics.items()} for i in range(start, start + count)]))
-        start += count
-    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
-
-
-def _preferred(device: torch.device) -> str:
-    """The precision `auto` tries: bf16 on a CPU only where the processor computes in it."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    capable = device.type == "cpu" and torch.cpu.get_capabilities()
-    return "bf16" if capable and (capable.get("avx512_bf16") or capable.get("amx_bf16")) else "fp32"
-
-
 def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
-    """The encoder named by a tag, a hub id with optional `@revision`, or a folder (an existing folder wins).
+    """The encoder that `--model` names: a tag, `acoustic`, a folder, or a hub id with optional `@revision`.
 
-    Raises InputError when it cannot be had, is not a WavLM, HuBERT or wav2vec 2.0, or its weights do not fit.
+    Raises:
+        InputError: it cannot be had, is of no supported family, its weights do not fit, or the device lacks
+            `precision`.
     """
-    chosen = _device(device)
-    if precision not in ("auto", *PRECISIONS):
-        raise InputError(f"--precision {precision}: choose from auto, {', '.join(PRECISIONS)}")
-    if precision == "fp16" and chosen.type != "cuda":
-        raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
-    name, _, revision = model.partition("@")
-    source = TAGS.get(name, name)
-    folder = next((path for path in (existing(model), existing(source)) if path.is_dir()), None)
-    if folder is None and source == TAGS["wavlm_nano"]:
-        raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
-    loaded = pretrained.from_folder(folder) if folder else pretrained.from_hub(source, revision or "main")
-    return Encoder(*loaded, chosen, precision)
+    if model == ACOUSTIC:
+        from speechemb.encoders.acoustic import Acoustic
 
+        return Acoustic()
+    from speechemb.encoders.encoder import load_pretrained
 
-def _device(device: str) -> torch.device:
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        device = next(name for name, there in available.items() if there)
-    if not available.get(device.partition(":")[0]):
-        raise InputError(f"--device {device} is not available here: use --device auto or cpu")
-    return torch.device(device)
+    return load_pretrained(model, device, precision)

@@ -12,8 +12,6 @@ import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
 
-TAG = "acoustic"
-METHODS = ("functionals",)
 PERCENTILES = (5, 25, 50, 75, 95)
 _WINDOW, _HOP, _FFT = 400, 160, 512
 _PITCH_WINDOW = 1024  # 64 ms hold two periods of the lowest f0
@@ -24,6 +22,7 @@ _VOICED_ABOVE = 0.5  # normalised autocorrelation at the lag found
 class Acoustic:
     """Has the interface of `encoders.Encoder`, with a single layer numbered 0."""
 
+    own_pooling = ["functionals"]
     n_layers = 0
     precision = "fp32"
     workers, batch_seconds, settled = 2, 60, True

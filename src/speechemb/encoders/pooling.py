@@ -7,7 +7,7 @@ Everything is computed in float32, whatever the precision of the encoder.
 
 import torch
 
-POOLINGS = ("mean", "std", "max", "first", "last")
+from speechemb.encoders import POOLINGS
 
 # What each method needs of a window. "n" (frames) is always there: merging weighs by it.
 Statistics = dict[str, torch.Tensor]

@@ -11,10 +11,10 @@ from pickle import UnpicklingError
 import torch
 
 from speechemb.artifacts.provenance import sha256_file
+from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 
-SAMPLE_RATE = 16_000
 MODEL_TYPES = ("wavlm", "hubert", "wav2vec2")
 
 

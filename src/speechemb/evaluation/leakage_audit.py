@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from speechemb.evaluation import scores
+from speechemb.evaluation import comparison
 
 COLUMNS = (
     *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "augmented", "protocol", "leak"),
@@ -35,7 +35,7 @@ def table(results: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
     """A row of the comparison table, with the protocol in its parts."""
-    return {**scores.row(result), **{key: result[key] for key in ("augmented", "protocol", "leak")}}
+    return {**comparison.row(result), **{key: result[key] for key in ("augmented", "protocol", "leak")}}
 
 
 def name(row: pd.Series) -> str:
@@ -43,3 +43,10 @@ def name(row: pd.Series) -> str:
     words = {"random": "random folds"}.get(row["protocol"], f"{row['protocol']}-disjoint")
     words += f", {row['augmented']} copies a clip" if row["augmented"] else ""
     return words + (f"; MISTAKE: {row['leak']}" if row["leak"] else "")
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns `name` (of a row, for people) and `panel` (what the rows of a group share)."""
+    panels = [f"{row.corpora}, {row.classes} classes, {', '.join(getattr(row, key) for key in SAME[2:])}"
+              for row in table.itertuples()]  # fmt: skip
+    return table.assign(name=[name(row) for _, row in table.iterrows()], panel=panels)

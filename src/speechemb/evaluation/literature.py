@@ -14,7 +14,7 @@ import pandas as pd
 
 from speechemb import corpora
 from speechemb.artifacts.storage import ArtifactError
-from speechemb.evaluation.scores import protocol_of
+from speechemb.evaluation.comparison import protocol_of
 from speechemb.paths import DATA, shown
 
 FILE = DATA / "published_figures.csv"

@@ -34,18 +34,12 @@ import pandas as pd
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import fairness, listeners
-from speechemb.metrics import classification, intervals
-from speechemb.splits.folds import within
+from speechemb.metrics import calibration, classification, intervals
+from speechemb.speakers import within_corpus
 
 SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
 HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "augmented", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
-# One row a run in the comparison table; the order of the columns is the order a reader needs them in.
-COLUMNS = (
-    *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"),
-    *("uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"),
-    *("chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"),
-)
 
 
 def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
@@ -66,8 +60,8 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
         "confusion_matrix": (matrix if repeats > 1 else matrix.astype(int)).tolist(),
         "chance_uar": classification.chance_uar(labels),
         "majority": classification.majority(true, labels),
-        "calibration_error": classification.expected_calibration_error(true, probabilities, labels),
-        "reliability": classification.reliability(true, probabilities, labels),
+        "calibration_error": calibration.expected_calibration_error(true, probabilities, labels),
+        "reliability": calibration.reliability(true, probabilities, labels),
         **fairness.fairness(true, predicted, frame["clip_id"], speakers, stamp["genders"], labels, repeats),
         "human": listeners.listeners(labels) if stamp["corpora"] == ["cremad"] else None,
         **by_fold(frame, labels),
@@ -79,7 +73,7 @@ def evaluate(frame: pd.DataFrame, stamp: dict[str, Any]) -> dict[str, Any]:
 
 def speakers_of(frame: pd.DataFrame) -> np.ndarray:
     """`<corpus>/<speaker>` of each row of the predictions, empty where unknown."""
-    return within(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
+    return within_corpus(frame["corpus"].to_numpy(np.str_), frame["speaker"].to_numpy(np.str_))
 
 
 def speaker_intervals(
@@ -124,58 +118,3 @@ def cross_corpus_matrix(result: dict[str, Any]) -> pd.DataFrame:
     """UAR, rows are training corpora, columns test corpora; NaN on the diagonal."""
     cells = pd.DataFrame(result["cells"]).pivot(index="train", columns="test", values="uar")
     return cells.reindex(index=result["corpora"], columns=result["corpora"])
-
-
-def stamp_of_all(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The provenance of a file made from several evaluations."""
-    return provenance.stamp("metrics", SCHEMA, evaluations=[result["fingerprint"] for result in results])
-
-
-def short(result: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation without its provenance and its long parts."""
-    long = {"folds", "per_class", "confusion_matrix", "reliability", "by_speaker", "kind", "schema", "versions", "git"}
-    return {key: value for key, value in result.items() if key not in long}
-
-
-def comparison(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a run, best UAR first within the same corpora, classes and protocol: only those rows are comparable."""
-    rows = [row(result) for result in results]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values(
-        ["corpora", "classes", "protocol", "uar"], ascending=[True, True, True, False], kind="stable"
-    ).reset_index(drop=True)
-
-
-def protocol_of(result: dict[str, Any]) -> str:
-    """`speaker x5`, `random x5 (optimistic)`: rows of one table that differ in it are not comparable."""
-    folds = "" if result["protocol"] == "cross-corpus" else f" x{result['n_folds']}"
-    repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
-    note = " (optimistic)" if result["protocol"] == "random" else ""
-    return result["protocol"] + folds + repeats + note + (f" (LEAK: {result['leak']})" if result["leak"] else "")
-
-
-def row(result: dict[str, Any]) -> dict[str, Any]:
-    """The comparison table's row of one run: the keys are `COLUMNS`."""
-    low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
-    return {
-        "corpora": "+".join(result["corpora"]),
-        "classes": len(result["labels"]),
-        "encoder": result["encoder"]["tag"],
-        "pooling": "+".join(result["pooling"]),
-        "layer": result["layer"],
-        "classifier": result["classifier"],
-        "protocol": protocol_of(result),
-        "uar": result["overall"]["uar"],
-        "uar_low": low,
-        "uar_high": high,
-        "uar_fold_std": result["fold_std"]["uar"],
-        "accuracy": result["overall"]["accuracy"],
-        "weighted_f1": result["overall"]["weighted_f1"],
-        "macro_f1": result["overall"]["macro_f1"],
-        "chance_uar": result["chance_uar"],
-        "majority_accuracy": result["majority"]["accuracy"],
-        "clips": result["clips"],
-        "speakers": result["speakers"],
-        "speakers_on_both_sides": result["speakers_on_both_sides"],
-        "run": result["tag"],
-    }

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from speechemb.evaluation.scores import speakers_of
-from speechemb.metrics import classification, intervals
+from speechemb.metrics import classification, intervals, paired_tests
 
 ALPHA = 0.05  # family-wise, over the pairs of a group
 PAIR_COLUMNS = (
@@ -95,7 +95,7 @@ def _ranked(key: tuple, runs: list[str], frames: dict[str, pd.DataFrame], spans:
     if (speakers != "").all():
         labels = [column.removeprefix("p_") for column in one.columns if column.startswith("p_")]
         confusions = [_confusions(frames[run], labels) for run in runs]
-        result = intervals.ranking(runs, np.array(confusions), classification.uar_of, ALPHA)
+        result = paired_tests.ranking(runs, np.array(confusions), classification.uar_of, ALPHA)
     sizes = len(set(speakers) - {""}), one["clip_id"].nunique()
     return Ranked(*key[:3], runs, *sizes, {run: spans[run] for run in runs}, result)
 
@@ -106,7 +106,7 @@ def _confusions(frame: pd.DataFrame, labels: list[str]) -> np.ndarray:
     return intervals.speaker_confusions(true, predicted, speakers_of(frame).tolist(), labels)
 
 
-def paired_tests(groups: list[Ranked]) -> pd.DataFrame:
+def pairs_table(groups: list[Ranked]) -> pd.DataFrame:
     """A row a pair of comparable runs; `a` has the higher UAR, `verdict` says whether that means anything."""
     rows = []
     for group in groups:
@@ -126,7 +126,7 @@ def told_apart(pair: dict[str, Any]) -> bool:
     return pair["p_holm"] <= ALPHA
 
 
-def ranking(groups: list[Ranked]) -> pd.DataFrame:
+def ranking_table(groups: list[Ranked]) -> pd.DataFrame:
     """A row a run, best first within its group; runs that share a letter in `group` are not told apart."""
     rows = []
     for group in groups:

@@ -5,19 +5,15 @@ from typing import Any
 import pandas as pd
 
 from speechemb.evaluation.leakage_audit import name as audit_name
-
-
-def named(names: list[str]) -> str:
-    """The corpora of a run for people; the bundled one is called what it is."""
-    return "+".join("demo (SYNTHETIC speech)" if name == "demo" else name for name in names)
+from speechemb.labels import display_corpora
 
 
 def run_title(result: dict[str, Any]) -> str:
     """Two lines over a picture: what was run, and how, with the headline."""
-    overall = result["overall"]
+    corpora, uar = display_corpora(result["corpora"]), result["overall"]["uar"]
     return (
-        f"{result['encoder']['tag']}, {named(result['corpora'])}, layer {result['layer']}, {result['classifier']}\n"
-        f"{result['protocol_note']}: UAR {overall['uar']:.3f} (chance {result['chance_uar']:.3f})"
+        f"{result['encoder']['tag']}, {corpora}, layer {result['layer']}, {result['classifier']}\n"
+        f"{result['protocol_note']}: UAR {uar:.3f} (chance {result['chance_uar']:.3f})"
     )
 
 
@@ -112,7 +108,7 @@ def comparison_table(table: pd.DataFrame) -> str:
     lines = []
     for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
-        what = f"{named(corpora.split('+'))}, {classes} classes, {protocol}"
+        what = f"{display_corpora(corpora.split('+'))}, {classes} classes, {protocol}"
         lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
         for _, row in rows.iterrows():
             interval = "" if pd.isna(row["uar_low"]) else f" [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"

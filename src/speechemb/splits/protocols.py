@@ -6,7 +6,9 @@ import numpy as np
 
 from speechemb.artifacts.embeddings import Embeddings
 from speechemb.errors import InputError
-from speechemb.splits.folds import Fold, add_copies, groups, repeated, within
+from speechemb.speakers import within_corpus
+from speechemb.splits.folds import Fold, add_copies, repeated
+from speechemb.splits.groups import clip_groups
 
 NOTES = {
     "speaker": "speaker-disjoint folds",
@@ -93,7 +95,7 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
 def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)) -> np.ndarray:
     """`splits.groups` of these clips."""
     columns = (data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256)
-    return groups(cv, *(column[clips] for column in columns))
+    return clip_groups(cv, *(column[clips] for column in columns))
 
 
 def cross_corpus(data: Embeddings) -> Plan:
@@ -124,7 +126,7 @@ def cross_corpus(data: Embeddings) -> Plan:
 
 def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:
     """How many speakers are in the training and the test part of some fold; None where a speaker is unknown."""
-    speakers = within(data.corpora, data.speakers)
+    speakers = within_corpus(data.corpora, data.speakers)
     if (speakers == "").any():
         return None
     both: set[str] = set()

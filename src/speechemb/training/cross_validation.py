@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts.embeddings import Embeddings, chosen
-from speechemb.classifiers.catalogue import CLASSIFIERS, Classifier
+from speechemb.artifacts.embeddings import Embeddings
+from speechemb.classifiers import CLASSIFIERS, Classifier
 from speechemb.errors import InputError
 from speechemb.labels import ordered
+from speechemb.layers import take_layer
 from speechemb.metrics import classification
-from speechemb.splits.folds import Fold, within
+from speechemb.splits.folds import Fold
 from speechemb.training import layer_selection, tuning
 
 
@@ -33,7 +34,7 @@ class Task:
 
     def of(self, layer: str) -> "Task":
         """The same with the features of one layer or mix."""
-        return replace(self, x=chosen(self.x, self.layers, layer))
+        return replace(self, x=take_layer(self.x, self.layers, layer))
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def add_tables(outcome: Outcome, name: str, model: Fitted, task: Task) -> None:
     ]
 
 
-def predictions(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
+def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
     """One row a clip and fold, in the order of the embeddings within each fold's name."""
     labels = np.array(task.labels)
     frames = []
@@ -183,10 +184,3 @@ def predictions(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarr
         scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.labels)}
         frames.append(pd.DataFrame({**columns, **scores}))
     return pd.concat(frames, ignore_index=True)
-
-
-def speaker_genders(data: Embeddings) -> dict[str, str]:
-    """`<corpus>/<speaker>` -> gender, where both are known: step 4 compares groups of speakers with it."""
-    known = (data.speakers != "") & (data.genders != "")
-    speakers = within(data.corpora, data.speakers)[known].tolist()
-    return dict(sorted(zip(speakers, data.genders[known].tolist(), strict=True)))

@@ -4,15 +4,12 @@ The choice sees the training part only: classifiers are fitted on an inner group
 on the rest of it. Test clips have no say in it.
 """
 
-import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from speechemb.artifacts import embeddings
-from speechemb.classifiers.catalogue import Classifier
+from speechemb.classifiers import Classifier
+from speechemb.layers import take_layer
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
@@ -41,25 +38,6 @@ def best_layer(
         y, group: (n,) of the training part
         seed: of the inner split
     """
-    uar = {
-        layer: inner_uar(make, embeddings.chosen(vectors, layers, layer), y, group, seed)
-        for layer in candidates(layers)
-    }
+    uar = {layer: inner_uar(make, take_layer(vectors, layers, layer), y, group, seed) for layer in candidates(layers)}
     best = max(uar, key=uar.__getitem__)
     return best, uar[best]
-
-
-def layer_curves(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
-    """UAR with its interval per layer, of evaluations that differ in the layer only: `<tag without layer>` -> table.
-
-    Columns: layer (int), uar, uar_low, uar_high, chance_uar, run. Only where at least three layers were run.
-    """
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
-        if result["layer"].isdecimal():
-            low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
-            row = {"layer": int(result["layer"]), "uar": result["overall"]["uar"], "uar_low": low, "uar_high": high}
-            name = re.sub(rf"-layer{result['layer']}(?=-)", "", result["tag"])
-            rows.setdefault(name, []).append({**row, "chance_uar": result["chance_uar"], "run": result["tag"]})
-    tables = {name: pd.DataFrame(found).sort_values("layer", ignore_index=True) for name, found in rows.items()}
-    return {name: table for name, table in tables.items() if len(table) >= 3}

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import embeddings, provenance, storage
+from speechemb.artifacts import embeddings, predictions, provenance, storage
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.classifiers import persistence
 from speechemb.metrics import classification
+from speechemb.speakers import genders_of
 from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides
-from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions, speaker_genders
+from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions_frame
 
 
 @dataclass
@@ -73,7 +74,7 @@ class TrainingRun:
             "groups": len(np.unique(self.task.group)),
             "speakers_on_both_sides": speakers_on_both_sides(self.plan.data, self.plan.folds),
             "left_out": self.plan.left_out,
-            "genders": speaker_genders(self.plan.data),
+            "genders": genders_of(self.plan.data.corpora, self.plan.data.speakers, self.plan.data.genders),
         }
 
     @property
@@ -84,9 +85,9 @@ class TrainingRun:
     def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path) -> Path:
         """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
         path = results / f"predictions_{self.tag}.csv"
-        frame = predictions(self.plan.data, self.task, outcome.results)
-        storage.write_predictions(path, frame, self.task.labels, stamp)
-        storage.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
+        frame = predictions_frame(self.plan.data, self.task, outcome.results)
+        predictions.write_predictions(path, frame, self.task.labels, stamp)
+        predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
         if outcome.trials:
             rows = pd.DataFrame(outcome.trials).round(6)
             storage.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"})
@@ -96,12 +97,12 @@ class TrainingRun:
 
     def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path) -> None:
         """Learned layer weights of each fold, as a table and as a picture."""
-        from speechemb.visualization import figures
+        from speechemb.visualization import evaluation_figures
 
         path = results / f"layer_weights_{self.tag}.csv"
         storage.write_csv(path, weights, {**stamp, "kind": "layer weights"})
         title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.protocol.note}"
-        storage.write_figure(path.with_suffix(".png"), figures.layer_weights(weights, title))
+        storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title))
 
     def write_model(self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]]) -> None:
         """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.classifiers.catalogue import Classifier
+from speechemb.classifiers import Classifier
 from speechemb.errors import InputError
 from speechemb.training.layer_selection import inner_uar
 

@@ -8,23 +8,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from speechemb.evaluation.leakage_audit import SAME
-from speechemb.evaluation.leakage_audit import name as audit_name
-from speechemb.labels import ordered
-from speechemb.reports.text import named
-
-# One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
-COLOURS = {
-    "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
-    "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
-}  # fmt: skip
-
-
-def colour_of(labels: list[str]) -> dict[str, str]:
-    """A colour for each label; labels the table above lacks get further ones."""
-    spare = sns.color_palette("husl", len(labels)).as_hex()
-    return {label: COLOURS.get(label, spare[i]) for i, label in enumerate(labels)}
-
 
 def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
     """Counts (K, K), rounded where they are means of repeats, as numbers on the share of each true class as colour."""
@@ -164,74 +147,19 @@ def cross_corpus(matrix: np.ndarray, corpora: list[str], title: str) -> Figure:
     return figure
 
 
-def scatter(axes, points: np.ndarray, values: np.ndarray, colours: dict[str, str], title: str, legend: bool) -> None:
-    """A map (n, 2) or (n, 3) on given axes, one colour a value."""
-    for value, colour in colours.items():
-        chosen = values == value
-        if chosen.any():
-            axes.scatter(*points[chosen].T, s=6, color=colour, label=value, alpha=0.75, linewidths=0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    if points.shape[1] == 3:
-        axes.set_zticks([])
-    axes.set_title(title, fontsize=8)
-    if legend:
-        axes.legend(fontsize=7, markerscale=2.5, loc="best")
-
-
-def map_pair(frame, axes_names: tuple[str, ...]) -> Figure:
-    """One map twice, coloured by emotion and by speaker; `axes_names` are its two or three coordinate columns."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    projection = "3d" if len(axes_names) == 3 else None
-    axes = figure.subplots(1, 2, subplot_kw={"projection": projection})
-    points = frame[list(axes_names)].to_numpy()
-    name = f"{frame['encoder'].iloc[0]}, {named(sorted(set(frame['corpus'])))}"
-    for one, what in zip(axes, ("emotion", "speaker"), strict=True):
-        values = frame[what].to_numpy()
-        title = f"{name}: {len(frame)} clips by {what}" + (f" ({len(set(values))})" if what == "speaker" else "")
-        scatter(one, points, values, colours_by(what, values), title, legend=what == "emotion")
-    return figure
-
-
-def map_grid(cells: list, what: str) -> Figure:
-    """Maps in a grid, encoders as rows and corpora as columns, coloured by `what`."""
-    encoders = list(dict.fromkeys(cell["encoder"].iloc[0] for cell in cells))
-    corpora = list(dict.fromkeys(cell["map"].iloc[0] for cell in cells))
-    figure = Figure(figsize=(4 * len(corpora) + 0.5, 4 * len(encoders)), layout="constrained")
-    grid = figure.subplots(len(encoders), len(corpora), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for cell in cells:
-        encoder, corpus = cell["encoder"].iloc[0], cell["map"].iloc[0]
-        axes = grid[encoders.index(encoder), corpora.index(corpus)]
-        axes.set_axis_on()
-        values = cell[what].to_numpy()
-        title = f"{encoder}, {named([corpus])}, by {what}"
-        scatter(axes, cell[["x", "y"]].to_numpy(), values, colours_by(what, values), title, legend=what == "emotion")
-    return figure
-
-
-def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
-    """Colours for emotions in the project's order, or one hue a speaker."""
-    if what == "emotion":
-        return colour_of(ordered(values))
-    names = sorted(set(values))
-    return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
-
-
 def audit(table) -> Figure:
-    """UAR of the same classifier under every protocol and mistake, a panel a classifier; rows of `audit.table`."""
-    groups = list(table.groupby(SAME, sort=True))
+    """UAR of the same classifier under every protocol and mistake, one panel per value of `panel`, one bar per row."""
+    groups = list(table.groupby("panel", sort=False))
     heights = [0.3 * len(rows) + 0.7 for _, rows in groups]
     figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (key, rows) in zip(panels, groups, strict=True):
+    for axes, (panel, rows) in zip(panels, groups, strict=True):
         colours = ["#D55E00" if leak else "#0072B2" if p == "speaker" else "#9ecae1"
                    for p, leak in zip(rows["protocol"], rows["leak"], strict=True)]  # fmt: skip
         places = range(len(rows))
         axes.barh(places, rows["uar"], color=colours)
         axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)
-        axes.set_yticks(places, [audit_name(row) for _, row in rows.iterrows()], fontsize=8)
+        axes.set_yticks(places, rows["name"], fontsize=8)
         axes.set(xlim=(0, 1), xlabel="UAR")
-        axes.set_title(", ".join(map(str, key[:2])) + " classes, " + ", ".join(map(str, key[2:])), fontsize=8)
+        axes.set_title(panel, fontsize=8)
     return figure

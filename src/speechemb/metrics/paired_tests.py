@@ -1,0 +1,178 @@
+"""Paired tests between runs on the same clips, with the speaker as the unit."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from speechemb.metrics.intervals import Statistic
+
+
+def paired_permutation(
+    statistic: Statistic, confusions_a: ArrayLike, confusions_b: ArrayLike, n: int = 10_000, seed: int = 0
+) -> float:
+    """Two-sided p-value of "A and B have the same statistic", from swapping the two runs speaker by speaker.
+
+    If neither run is better, the two matrices of a speaker could as well be exchanged. All 2^S exchanges
+    are enumerated where they are no more than `n`, else `n` random ones are drawn and the observed one is
+    added to them, so that p is never 0. Sources: Good 2005, "Permutation, Parametric, and Bootstrap Tests
+    of Hypotheses" (matched pairs); Phipson, Smyth 2010, "Permutation P-values Should Never Be Zero".
+
+    Args:
+        statistic: function of confusion matrices `(..., K, K)`
+        confusions_a: `(S, K, K)` of run A
+        confusions_b: `(S, K, K)` of run B, the same speakers in the same order, the same clips
+        n: number of exchanges at most
+        seed: of the random exchanges
+
+    Returns:
+        p; its smallest possible value is 2 / 2^S, so no difference is significant with fewer than 6 speakers
+
+    Raises:
+        ValueError: the runs were not measured on the same clips
+
+    Examples:
+        >>> from speechemb.metrics.classification import accuracy_of
+        >>> a, b = np.array([[[8, 2], [1, 9]]] * 6), np.array([[[7, 3], [1, 9]]] * 6)
+        >>> paired_permutation(accuracy_of, a, b)
+        0.03125
+    """
+    a, b = np.asarray(confusions_a, dtype=np.float64), np.asarray(confusions_b, dtype=np.float64)
+    if a.shape != b.shape or not np.array_equal(a.sum(-1), b.sum(-1)):
+        raise ValueError("paired runs need the same clips: the true labels of their speakers differ")
+    signs = _exchanges(len(a), n, seed)
+    middle, half = (a + b).sum(0) / 2, (signs @ (a - b).reshape(len(a), -1)).reshape(-1, *a.shape[1:]) / 2
+    observed = abs(statistic(a.sum(0)) - statistic(b.sum(0)))
+    # The margin keeps exchanges that tie with the observed one from being lost to rounding.
+    extreme = int((np.abs(statistic(middle + half) - statistic(middle - half)) >= observed - 1e-12).sum())
+    return extreme / len(signs) if len(signs) == 2 ** len(a) else (extreme + 1) / (len(signs) + 1)
+
+
+@lru_cache(maxsize=8)
+def _exchanges(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
+    """+1 keeps a speaker's two matrices, -1 swaps them, `(2^S, S)` where 2^S <= n, else `(n, S)`."""
+    if 2**speakers <= n:
+        swapped = np.arange(2**speakers)[:, None] >> np.arange(speakers) & 1
+    else:
+        swapped = np.random.default_rng(seed).integers(0, 2, (n, speakers))
+    return 1.0 - 2.0 * swapped
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number: p <= alpha after it holds the family-wise error below alpha.
+
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
+    Statistics.
+
+    Args:
+        p_values: M of them
+
+    Returns:
+        M adjusted values in the order given; the smallest is multiplied by M, the next by M - 1 and so on,
+        and none is below one that was smaller before, nor above 1
+
+    Examples:
+        >>> holm([0.03, 0.01, 0.5])
+        [0.06, 0.03, 0.5]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted.tolist()
+
+
+def ranking(
+    names: Sequence[str], confusions: ArrayLike, statistic: Statistic, alpha: float = 0.05, seed: int = 0
+) -> dict[str, float | list]:
+    """Runs on the same clips, best first, with what may be said about their order.
+
+    In the manner of a critical-difference diagram (Demsar 2006, "Statistical Comparisons of Classifiers
+    over Multiple Data Sets", JMLR 7) with speakers in the place of data sets. Instead of its Nemenyi
+    distance on ranks, each pair gets the paired permutation test of the statistic itself, Holm-corrected
+    over all pairs (Garcia, Herrera 2008, JMLR 9, advise step-down corrections). The correction holds with
+    or without Friedman's test, so that one is reported and does not gate the pairs.
+
+    Args:
+        names: R runs
+        confusions: `(R, S, K, K)`, the same speakers and clips in every run
+        statistic: function of confusion matrices `(..., K, K)`, more is better
+        alpha: family-wise level of the pairs
+        seed: of the permutations
+
+    Returns:
+        `friedman_p`: of "all runs rank alike over the speakers" (nan for fewer than 3 runs or if all are
+        equal); `runs`: best first, each `name`, `value` (of all clips), `mean_rank` (over speakers, 1 is
+        best) and `beats` (names told apart from it and worse); `groups`: lists of names, neighbours in
+        `runs` of which no two are told apart, longest stretches only; `pairs`: each `better`, `worse`,
+        `difference`, `p`, `p_holm`
+
+    Raises:
+        ValueError: number of names, or runs that were not measured on the same clips
+
+    Examples:
+        >>> from speechemb.metrics.classification import uar_of
+        >>> good, bad = np.array([[9, 1], [2, 8]]), np.array([[6, 4], [4, 6]])
+        >>> result = ranking(["bad", "good"], [[bad] * 8, [good] * 8], uar_of)
+        >>> result["runs"][0]["name"], result["runs"][0]["beats"], result["groups"]
+        ('good', ['bad'], [['good'], ['bad']])
+    """
+    confusions = np.asarray(confusions, dtype=np.float64)
+    if len(names) != len(confusions):
+        raise ValueError(f"{len(names)} names for {len(confusions)} runs")
+    values = np.asarray(statistic(confusions.sum(1)))
+    order = np.argsort(-values, kind="stable")
+    names, confusions, values = [str(names[i]) for i in order], confusions[order], values[order]
+    by_speaker = np.asarray(statistic(confusions))
+    pairs = _pairs(names, confusions, values, statistic, seed)
+    apart = {(pair["better"], pair["worse"]) for pair in pairs if pair["p_holm"] <= alpha}
+    runs = [
+        {"name": name, "value": float(value), "mean_rank": float(rank)}
+        | {"beats": [other for other in names if (name, other) in apart]}
+        for name, value, rank in zip(names, values, _ranks(by_speaker).mean(1), strict=True)
+    ]
+    return {
+        "friedman_p": _friedman(by_speaker),
+        "runs": runs,
+        "groups": _groups(names, apart),
+        "pairs": pairs,
+    }
+
+
+def _pairs(names: list[str], confusions: NDArray, values: NDArray, statistic: Statistic, seed: int) -> list[dict]:
+    pairs = list(combinations(range(len(names)), 2))
+    p = [paired_permutation(statistic, confusions[i], confusions[j], seed=seed) for i, j in pairs]
+    return [
+        {"better": names[i], "worse": names[j], "difference": float(values[i] - values[j])}
+        | {"p": raw, "p_holm": adjusted}
+        for (i, j), raw, adjusted in zip(pairs, p, holm(p), strict=True)
+    ]
+
+
+def _ranks(by_speaker: NDArray) -> NDArray[np.float64]:
+    """Rank of each run with each speaker, 1 is best, equals share their mean rank; `(R, S)` -> `(R, S)`."""
+    from scipy.stats import rankdata  # here, because importing scipy.stats takes a second
+
+    # Rounding: equal sums must stay equal although they were added up in another order.
+    return rankdata(-by_speaker.round(12), axis=0)
+
+
+def _friedman(by_speaker: NDArray) -> float:
+    from scipy.stats import friedmanchisquare
+
+    if len(by_speaker) < 3 or np.ptp(_ranks(by_speaker), axis=0).max() == 0:
+        return float("nan")
+    return float(friedmanchisquare(*by_speaker.round(12)).pvalue)
+
+
+def _groups(names: list[str], apart: set[tuple[str, str]]) -> list[list[str]]:
+    stretches = []
+    for start in range(len(names)):
+        end = start + 1
+        while end < len(names) and not any((name, names[end]) in apart for name in names[start:end]):
+            end += 1
+        if not stretches or end > stretches[-1][1]:
+            stretches.append((start, end))
+    return [names[start:end] for start, end in stretches]

@@ -1,0 +1,26 @@
+"""Colours, the same in every picture."""
+
+import numpy as np
+import seaborn as sns
+
+from speechemb.labels import ordered
+
+# One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
+COLOURS = {
+    "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
+    "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
+}  # fmt: skip
+
+
+def colour_of(labels: list[str]) -> dict[str, str]:
+    """A colour for each label; labels the table above lacks get further ones."""
+    spare = sns.color_palette("husl", len(labels)).as_hex()
+    return {label: COLOURS.get(label, spare[i]) for i, label in enumerate(labels)}
+
+
+def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
+    """Colours for emotions in the project's order, or one hue a speaker."""
+    if what == "emotion":
+        return colour_of(ordered(values))
+    names = sorted(set(values))
+    return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
