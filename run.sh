@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From a clone to a results table and a map: the five steps on the bundled corpus with the bundled encoder.
+# Installs what is needed, then runs the five steps: a results table and a map.
 #
-#   bash run.sh          synthetic demo corpus (data/demo), wavlm_nano and the acoustic baseline; no hub, a few minutes
-#   bash run.sh --full   IEMOCAP and CREMA-D, WavLM-base and HuBERT-large, all classifiers; needs data and the hub
+#   bash run.sh          the synthetic demo corpus (data/demo) with wavlm_nano and the acoustic baseline; needs no hub
+#   bash run.sh --full   IEMOCAP and CREMA-D with WavLM-base, HuBERT-large and the acoustic baseline; needs CREMA-D and the hub
 #
-# Everything can be stopped and run again: what stands is kept. What is fetched or computed is said first.
+# Started again after an interruption, it skips what is up to date and resumes the extraction. Each command is printed first.
 set -u
 cd "$(dirname "$0")" || exit 1
 
@@ -19,8 +19,8 @@ python=.venv/bin/python
 step() { echo; echo "$ python $*"; "$python" "$@" || exit 1; }
 
 if [ "${1:-}" = --full ]; then
-    # What is missing is said before anything long starts.
-    ls data/CREMA-D/AudioWAV/*.wav >/dev/null 2>&1 || { echo "error: data/CREMA-D/AudioWAV holds no .wav: clone CREMA-D (with git lfs) and link or copy it to data/CREMA-D" >&2; exit 1; }
+    # Check for missing data before anything long starts.
+    ls data/CREMA-D/AudioWAV/*.wav >/dev/null 2>&1 || { echo "error: data/CREMA-D/AudioWAV holds no .wav: clone CREMA-D with git lfs into data/CREMA-D, or link it there (see README.md)" >&2; exit 1; }
     step tools/check_hub.py microsoft/wavlm-base facebook/hubert-large-ll60k datasets/Zahra99/IEMOCAP_Audio
     step src/1_data_preprocessing.py --iemocap-fraction 1
     step src/2_wavlm_feature_extraction.py
@@ -34,7 +34,7 @@ if [ "${1:-}" = --full ]; then
     exit 0
 fi
 
-# The demo has folders of its own, so that synthetic speech never mixes with results on people's.
+# The demo has its own folders, so that results on synthetic and on human speech are never mixed.
 demo=results/demo
 step src/1_data_preprocessing.py --corpora demo --out-dir data/processed/demo
 for model in acoustic wavlm_nano; do
@@ -46,6 +46,6 @@ step src/5_visualization_umap.py --npz-path embeddings/demo_wavlm_nano.npz --lay
 step src/4_evaluation_metrics.py --results-dir $demo
 
 echo
-echo "The table above is synthetic speech (data/demo): it shows that the pipeline works, not how well people are understood."
+echo "The table above is for synthetic speech (data/demo). It shows that the pipeline works, not how well it recognises emotion in people."
 echo "pictures: $(ls $demo/umap_emotion.png) and"
 ls $demo/confusion_matrix_*.png | sed 's/^/          /'
