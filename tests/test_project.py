@@ -1,5 +1,6 @@
 """The files around the code: the installer's errors, the devcontainer, what may be tracked."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -14,7 +15,8 @@ from conftest import ROOT
 @pytest.fixture
 def clone(tmp_path):
     """A copy of what the installer reads, and a folder of stand-ins for programs, first on PATH."""
-    for name in ("requirements.txt", "requirements-test.txt", "constraints.txt", "tools/install.sh", "run.sh"):
+    requirements = ("requirements.txt", "requirements-test.txt", "constraints.txt", "pyproject.toml")
+    for name in (*requirements, "tools/install.sh", "run.sh"):
         target = tmp_path / "clone" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
@@ -82,13 +84,16 @@ def test_it_installs_once_and_again_only_for_other_requirements(clone):
     assert install(clone).returncode == 0
     once = calls.read_text()
     assert "requirements.txt" in once and "requirements-test.txt" not in once
+    assert once.splitlines()[-1].endswith("--no-deps --no-build-isolation -e .")
     assert install(clone).returncode == 0 and calls.read_text() == once
     assert install(clone, "--test").returncode == 0 and "requirements-test.txt" in calls.read_text()
     tested = calls.read_text()
     assert install(clone).returncode == 0 and install(clone, "--test").returncode == 0
     assert calls.read_text() == tested
-    (clone / "requirements.txt").write_text("numpy\n")
-    assert install(clone).returncode == 0 and calls.read_text() != tested
+    for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
+        before = calls.read_text()
+        (clone / name).write_text("numpy\n")
+        assert install(clone).returncode == 0 and calls.read_text() != before, name
 
 
 def test_an_installation_that_was_cut_short_begins_anew(clone):
@@ -120,6 +125,20 @@ def test_the_constraints_lie_in_the_ranges():
             requirement = Requirement(text)
             version = tested[requirement.name.lower().replace("_", "-")]
             assert requirement.specifier.contains(Version(version)), text
+
+
+def test_the_package_is_installed_from_this_checkout_with_the_requirements():
+    from packaging.requirements import Requirement
+
+    try:
+        installed = importlib.metadata.requires("speechemb") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed in this Python: bash tools/install.sh --test installs it")
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = [Requirement(text) for line in lines if (text := line.split("#")[0].strip())]
+    found = [Requirement(line) for line in installed]
+    assert [one for one in found if "extra" not in str(one.marker)] == wanted
+    assert {"pytest", "ruff"} <= {one.name for one in found if 'extra == "test"' in str(one.marker)}
 
 
 def test_the_devcontainer_waits_for_the_installation():

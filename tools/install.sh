@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Makes .venv and installs what the project needs, once: a second call with the same requirements does nothing.
-# `install.sh --test` adds the test tools. A machine without an NVIDIA GPU gets torch's much smaller CPU build, if
-# PyTorch's own index answers. After an installation that was cut short, the next call starts with a clean .venv.
+# Makes .venv and installs what the project needs, and the package itself in editable mode, once: a second call with the
+# same requirements does nothing. `install.sh --test` adds the test tools. A machine without an NVIDIA GPU gets torch's
+# much smaller CPU build, if PyTorch's own index answers. After an installation that was cut short, the next call starts
+# with a clean .venv.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 fail() { echo "error: $*" >&2; exit 1; }
 
-files="requirements.txt constraints.txt"
+plain="requirements.txt constraints.txt pyproject.toml"
+files="$plain"
 [ "${1:-}" = "--test" ] && files="$files requirements-test.txt"
 python="${PYTHON:-python3}"
 
@@ -48,7 +50,7 @@ install_with() {  # $1: "-c constraints.txt" for the tested versions, or nothing
     if [ -n "$torch_from" ]; then
         pip_install $1 $torch_from torch || pip_install $1 torch || return 1
     fi
-    pip_install $1 $(for file in $files; do [ $file = constraints.txt ] || echo "-r $file"; done)
+    pip_install $1 "setuptools>=77" -r requirements.txt $([ "$files" = "$plain" ] || echo "-r requirements-test.txt")
 }
 
 explain() {
@@ -67,5 +69,7 @@ if ! install_with "-c constraints.txt"; then
     : >"$log"
     install_with "" || explain
 fi
-echo "$("$python" --version) $(cat requirements.txt constraints.txt | cksum)" >.venv/installed-plain
+# Without build isolation, pip builds with the setuptools just installed and needs no network.
+pip_install --no-deps --no-build-isolation -e . || explain
+echo "$("$python" --version) $(cat $plain | cksum)" >.venv/installed-plain
 echo "$wanted" >"$stamp"
