@@ -22,13 +22,11 @@ import argparse
 import csv
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 MODELS = {"wavlm-base": ("wavlm", "base"), "hubert-base": ("hubert", "base"), "hubert-large": ("hubert", "large")}
 METHODS = ("single", "padded", "fp32", "auto")
@@ -84,7 +82,7 @@ def made_clips(durations: Path, audio_seconds: float) -> list:
 
 def measured(name: str, folder: Path, clips: list, args: argparse.Namespace) -> dict:
     """Rates of all methods and of matrix products alone, each round in turn."""
-    from models import make_model
+    from processes import make_model
 
     clock = time.process_time if args.cpu_time else time.perf_counter
     make_model(folder, *MODELS[name])

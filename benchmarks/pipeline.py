@@ -8,12 +8,10 @@ Example: python benchmarks/pipeline.py --out pipeline.json
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

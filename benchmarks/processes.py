@@ -1,5 +1,6 @@
-"""Running a step as a user would, in a process of its own, with its time and its peak memory."""
+"""What benchmarks run in a process of its own: a step, with its time and its peak memory, and the making of a model."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,3 +25,10 @@ def run(script: str, *flags: str | Path) -> tuple[float, float]:
     if process.returncode:
         sys.exit(f"{' '.join(command)}\n{printed}")
     return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def make_model(folder: Path, family: str, shape: str, **changes: int) -> None:
+    """Write an encoder of random weights, as the tests use them (`make_model` in tests/models.py), to `folder`."""
+    code = "import json, sys, models; models.make_model(*sys.argv[1:4], **json.loads(sys.argv[4]))"
+    command = [sys.executable, "-c", code, str(folder.absolute()), family, shape, json.dumps(changes)]
+    subprocess.run(command, check=True, cwd=ROOT / "tests", env={**os.environ, "TQDM_DISABLE": "1"})

@@ -16,16 +16,12 @@ Example: python benchmarks/training.py --dims 768 --out training.json
 
 import argparse
 import json
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
 
 CLASSIFIERS = ("svm", "mlp", "xgboost")
 HIDDEN = 64

@@ -1,13 +1,11 @@
 """What the tests share: the scripts as modules, and the folder of real speech, where there is one."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 
 @pytest.fixture(scope="session")

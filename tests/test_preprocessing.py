@@ -433,7 +433,6 @@ def save_hostile(path: Path):
 RUN = """
 import importlib.util, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 from speechemb import cli, corpora
 corpora.DATA = Path(sys.argv[2])  # hub audio goes below the test's folder
 spec = importlib.util.spec_from_file_location("step1", sys.argv[1] + "/1_data_preprocessing.py")
@@ -448,7 +447,7 @@ def on_the_hub(endpoint: str, home: Path, folder: Path, *words: str, **more: str
     from hub_stub import client_env
 
     command = [sys.executable, "-c", RUN, ROOT / "src", folder / "data", *words, "--out-dir", folder / "out"]
-    env = client_env(endpoint, home, **more)
+    env = client_env(endpoint, home, PYTHONPATH=str(ROOT / "src"), **more)
     return subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True, cwd=folder)
 
 

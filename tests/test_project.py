@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,19 @@ def test_the_devcontainer_waits_for_the_installation():
     assert container["onCreateCommand"] == "bash tools/install.sh --test"
     assert re.fullmatch(r"\d+([tgmk]b)?", container["hostRequirements"]["memory"])
     assert "gpu" not in container["hostRequirements"]
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks"])
+def test_no_file_hides_a_library(folder):
+    # A script's folder comes first on the import path. numba, which librosa needs, imports coverage where it finds it.
+    libraries = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "coverage"} - {"speechemb"}
+    assert not libraries & {file.stem for file in (ROOT / folder).glob("*.py")}
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks"])
+def test_no_file_edits_the_import_path(folder):
+    edited = re.compile(r"sys\.path\b")
+    assert not [file for file in (ROOT / folder).rglob("*.py") if edited.search(file.read_text())]
 
 
 def test_no_script_reads_a_pickle_or_runs_foreign_code():

@@ -26,9 +26,9 @@ def speakers(seed: int, n: int, clips: int = 20, hit: float = 0.6, spread: float
 
 @pytest.fixture(scope="module")
 def simulation():
-    """benchmarks/coverage.py as a module."""
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "coverage.py"
-    spec = importlib.util.spec_from_file_location("benchmark_coverage", path)
+    """benchmarks/interval_coverage.py as a module."""
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "interval_coverage.py"
+    spec = importlib.util.spec_from_file_location("benchmark_interval_coverage", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -246,7 +246,7 @@ def test_ranking_corrects_for_the_number_of_pairs():
     assert all(run["beats"] == [] for run in result["runs"]) and result["groups"] == [["x", "y", "z"]]
 
 
-# The short simulation (the long one: benchmarks/coverage.py)
+# The short simulation (the long one: benchmarks/interval_coverage.py)
 
 
 @pytest.mark.parametrize("n, classes, even", [(8, 4, True), (10, 4, False), (24, 4, True)])

@@ -4,9 +4,6 @@ Example: python tools/check_hub.py microsoft/wavlm-base datasets/Zahra99/IEMOCAP
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from speechemb import cli
 

@@ -34,8 +34,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
 from speechemb import cli, paths
 from speechemb.artifacts import provenance
 from speechemb.errors import InputError, first

@@ -1,12 +1,12 @@
 """Does a 95 % interval hold the truth in 95 % of the cases, and does a test at 5 % cry wolf in 5 %?
 
-Speakers are drawn from a population whose true UAR and F1 are known; `speechemb.uncertainty` is asked for
+Speakers are drawn from a population whose true UAR and F1 are known; `speechemb.metrics` is asked for
 its intervals and p-values, thousands of times. Beside them stand two usual ways that fail: the percentile
 bootstrap over speakers, and the bootstrap over clips, which takes the clips of a speaker for independent.
 
 Reads:   nothing
 Writes:  benchmarks/results/coverage.json (--out)
-Example: python benchmarks/coverage.py --runs 4000
+Example: python benchmarks/interval_coverage.py --runs 4000
 Prints:  one line a setting, at the end `all settings within 93-97 % coverage and 3-7 % false alarms`, or the
          settings that are not, and exits with 1
 
@@ -30,12 +30,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+from speechemb.metrics.classification import STATISTICS
+from speechemb.metrics.intervals import speaker_interval
+from speechemb.metrics.paired_tests import paired_permutation
 
-from speechemb.metrics.classification import STATISTICS  # noqa: E402
-from speechemb.metrics.intervals import speaker_interval  # noqa: E402
-from speechemb.metrics.paired_tests import paired_permutation  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 COVERAGE, FALSE_ALARMS = (0.93, 0.97), (0.03, 0.07)
 SKILL, CLASS_SKILL, LEANING = 0.3, 0.5, 0.9

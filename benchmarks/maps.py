@@ -9,7 +9,7 @@ settings with the same seed; each runs in a new process, as a user's would, and 
     ours     exact neighbours once, for both maps
     plain    umap.UMAP twice
 
-Example: python benchmarks/umap.py --rounds 3 --out umap.json
+Example: python benchmarks/maps.py --rounds 3 --out maps.json
 """
 
 import argparse
@@ -19,9 +19,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT / "src")  # in place of this folder, whose umap.py is not the library
 
 METHODS = ("ours", "plain")
 
