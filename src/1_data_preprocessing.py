@@ -17,7 +17,7 @@ The last line it prints
 
 import sys
 
-from speechemb import cli, corpora, paths
+from speechemb import cli, paths
 from speechemb.errors import InputError
 from speechemb.labels import DEFAULT_EMOTIONS, parse_emotions
 
@@ -25,6 +25,8 @@ HUB_FRACTION = 0.05  # of IEMOCAP's hub copy: enough to try the pipeline, small 
 
 
 def parse_args(argv=None):
+    from speechemb import corpora  # here, so that cli.run says what to do where numpy is not installed
+
     parser = cli.parser(__doc__)
     cli.add_words(parser, "--corpora", ["iemocap", "cremad"], f"one or several of {', '.join(corpora.WORDS)}")
     parser.add_argument("--data-dir", metavar="DIR", help="the folder of the corpus; only with one corpus")
@@ -49,6 +51,7 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from speechemb import corpora
     from speechemb.artifacts import metadata
     from speechemb.corpora import prepare
 

@@ -1,10 +1,15 @@
-"""`--help` of every script: it answers, without waiting for libraries it does not need."""
+"""What every script does first: `--help` without a wait, and one line where it was started outside the environment."""
 
+import ast
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
+
+from speechemb import cli
 
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "scipy", "matplotlib", "umap", "librosa", "xgboost")
 SCRIPTS = sorted(path.name for path in (ROOT / "src").glob("*.py"))
@@ -24,3 +29,66 @@ def test_help_shows_flags_with_defaults_and_imports_nothing_heavy(name):
 
 def test_there_are_six_scripts():
     assert len(SCRIPTS) == 6 and [name[0] for name in SCRIPTS[:5]] == list("12345")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of the scripts without a .venv."""
+    shutil.copytree(ROOT / "src", tmp_path / "clone" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def without_packages(script, *flags, cwd, python=sys.executable):
+    """Run a script with this Python, but without what is installed in it."""
+    command = [python, "-S", "-E", script, *flags]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_outside_the_environment_one_line_says_what_to_run(clone, name):
+    (clone / ".venv").mkdir()
+    flags = ["--model", "m", "my clip.wav"] if name == "predict.py" else []
+    shown = " --model m 'my clip.wav'" if flags else ""
+    done = without_packages(f"src/{name}", *flags, cwd=clone)
+    assert done.returncode == 1 and done.stdout == ""
+    line = done.stderr.removesuffix("\n")
+    assert line.startswith("error: ") and "\n" not in line and f"is not installed in {sys.executable}" in line
+    assert line.endswith(f": run `.venv/bin/python src/{name}{shown}`, or first `source .venv/bin/activate`")
+
+
+def test_the_command_fits_the_folder_it_is_typed_in(clone):
+    def advice(script, cwd):
+        return without_packages(script, cwd=cwd).stderr.split(": run ")[1].strip()
+
+    name = "1_data_preprocessing.py"
+    assert advice(f"src/{name}", clone) == f"`bash tools/install.sh` first, then `.venv/bin/python src/{name}`"
+    (clone / ".venv").mkdir()
+    assert advice(name, clone / "src") == f"`../.venv/bin/python {name}`, or first `source ../.venv/bin/activate`"
+    far, python = clone / "src" / name, clone / ".venv" / "bin"
+    assert advice(far, clone.parent) == f"`{python}/python {far}`, or first `source {python}/activate`"
+
+
+def test_a_package_missing_from_the_environment_itself(clone):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [".venv/bin/python", "src/4_evaluation_metrics.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=clone, env=environment)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "missing from .venv: run `.venv/bin/python -m pip install -r requirements.txt -c cons" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["speechemb.nothing", "sklearn.nothing", "nothing"])
+def test_a_wrong_import_of_our_own_keeps_its_traceback(name):
+    with pytest.raises(ModuleNotFoundError):
+        cli.run(lambda: __import__(name))
+
+
+def test_every_library_the_package_imports_is_a_requirement():
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            imported |= {name.split(".")[0] for name in names}
+    assert imported - set(sys.stdlib_module_names) - {"speechemb"} == cli.requirements()

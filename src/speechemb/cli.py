@@ -2,6 +2,9 @@
 
 import argparse
 import logging
+import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +13,8 @@ from speechemb import paths
 from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
+
+IMPORT_NAMES = {"scikit-learn": "sklearn", "scikit-learn-intelex": "sklearnex", "umap-learn": "umap"}
 
 
 class _Words(argparse.Action):
@@ -80,7 +85,8 @@ def fraction(text: str) -> float:
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Run a script's `main` and give its exit code: 1 with one line on stderr for wrong input, 130 for Ctrl-C.
+    """Run a script's `main` and give its exit code: 1 with one line on stderr for wrong input or a requirement that is
+    not installed, 130 for Ctrl-C.
 
     Any other exception is a bug and keeps its traceback.
     """
@@ -92,6 +98,39 @@ def run(main: Callable[[], int | None]) -> int:
     except InputError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        # The name has no dot where a package itself is missing; `sklearn.nothing` is a wrong import of ours.
+        if error.name not in requirements():
+            raise
+        print("error:", how_to_get(error.name), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def requirements() -> set[str]:
+    """The names under which the packages of requirements.txt are imported."""
+    file = paths.ROOT / "requirements.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    names = [match[0] for line in lines if (match := re.match(r"[\w.-]+", line))]
+    return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names}
+
+
+def how_to_get(module: str) -> str:
+    """One line for a script that was started without `module`: the command to type in the working folder."""
+    venv = paths.ROOT / ".venv"
+    inside = Path.cwd().is_relative_to(paths.ROOT)
+
+    def typed(path: Path) -> str:
+        return shlex.quote(os.path.relpath(path) if inside else str(path))
+
+    again = shlex.join(sys.argv)
+    python = typed(venv / "bin" / "python")
+    if Path(sys.prefix).resolve() == venv.resolve():
+        files = f"-r {typed(paths.ROOT / 'requirements.txt')} -c {typed(paths.ROOT / 'constraints.txt')}"
+        return f"{module} is missing from {typed(venv)}: run `{python} -m pip install {files}`"
+    missing = f"{module} is not installed in {sys.executable}"
+    if not venv.is_dir():
+        return f"{missing}: run `bash {typed(paths.ROOT / 'tools' / 'install.sh')}` first, then `{python} {again}`"
+    return f"{missing}: run `{python} {again}`, or first `source {typed(venv / 'bin' / 'activate')}`"
