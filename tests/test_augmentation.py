@@ -144,6 +144,7 @@ def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadat
     assert (tmp_path / "cut.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_maps_leave_copies_out(script, metadata, tmp_path):
     step2(script, metadata, tmp_path / "a.npz", "--augment", "1")
     script("5_visualization_umap").main(["--npz-path", str(tmp_path / "a.npz"), "--results-dir", str(tmp_path)])

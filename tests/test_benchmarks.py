@@ -29,6 +29,7 @@ def test_every_benchmark_says_what_it_does(name):
     assert "Example: python benchmarks/" in done.stdout and "--out" in done.stdout
 
 
+@pytest.mark.slow
 def test_training_compares_with_plain_classifiers(tmp_path, capsys):
     benchmark("training").main(["--quick", "--classifiers", "svm", "mlp", "--out", str(tmp_path / "t.json")])
     svm, mlp = json.loads((tmp_path / "t.json").read_text())["results"]
@@ -47,6 +48,7 @@ def test_training_data_is_planted_as_said():
     assert np.abs(means - x.mean(axis=0)).max() < 0.2  # without an effect the classes are alike
 
 
+@pytest.mark.slow
 def test_scale_runs_the_steps_and_measures_them(tmp_path):
     # As a process: that puts benchmarks/ on the import path, where the modules that benchmarks share are.
     command = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--clips", "200", "--speakers", "10"]

@@ -79,6 +79,7 @@ def test_an_embedding_does_not_depend_on_its_batch(tmp_path, family, shape):
     check_invariance(make_model(tmp_path / "model", family, shape), noise(SECONDS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family, shape", [("wavlm", "base"), ("hubert", "large"), ("wavlm", "large")])
 def test_nor_at_full_width(tmp_path, family, shape):
     folder = make_model(tmp_path / "model", family, shape, num_hidden_layers=2)
@@ -121,7 +122,10 @@ def test_wavlm_nano_on_real_speech(shared):
     check_invariance(shared / "encoder" / "wavlm-nano", real_clips(shared, 6))
 
 
-@pytest.mark.parametrize("model", ["nano", "wavlm base", "hubert large"])
+SLOW = (pytest.param(model, marks=pytest.mark.slow) for model in ("wavlm base", "hubert large"))
+
+
+@pytest.mark.parametrize("model", ["nano", *SLOW])
 def test_bf16_is_close_to_fp32(model, tmp_path, shared):
     if model == "nano":
         folder = shared / "encoder" / "wavlm-nano"

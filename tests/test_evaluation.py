@@ -93,6 +93,7 @@ def test_the_cross_corpus_matrix(script, tmp_path):
     assert path.with_suffix(".png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_path, capsys):
     vectors, labels, speakers = made.planted(speakers=6, clips=20, effect=0.0, speaker_effect=4.0)
     npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers)

@@ -142,6 +142,7 @@ def test_audio_changed_since_step_1_is_refused(script, metadata, tmp_path):
     assert not (tmp_path / "a.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(script, metadata, tmp_path, after):
     whole, killed = tmp_path / "whole.npz", tmp_path / "killed.npz"
@@ -187,6 +188,7 @@ def test_acoustic_functionals_measure_what_they_say():
     assert np.isfinite(vector).all() and vector[-1] == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_acoustic_beats_chance_on_real_speech(shared, script, tmp_path):
     """RAVDESS, 4 classes, 60 clips: a sanity check of the chain, not a measurement."""
     script("1_data_preprocessing").main(

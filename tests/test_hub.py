@@ -23,6 +23,7 @@ from transformers import AutoModel
 from models import make_model
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow  # most tests start processes that import datasets or transformers
 IEMOCAP, CREMAD = "Zahra99/IEMOCAP_Audio", "AbstractTTS/CREMA-D"
 
 

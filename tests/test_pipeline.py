@@ -22,6 +22,7 @@ def ravdess(shared, script, tmp_path_factory):
     return folder / "ravdess.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "shape", "dim", "limit"), [("wavlm", "base", 768, 40), ("hubert", "large", 1024, 32)]
 )
@@ -49,6 +50,7 @@ def test_every_step_with_an_encoder_of_published_width(ravdess, script, tmp_path
     assert all(run["clips"] == limit for run in runs)
 
 
+@pytest.mark.slow
 def test_wavlm_nano_beats_chance_by_far_on_unseen_speakers(ravdess, script, tmp_path):
     script("2_wavlm_feature_extraction").main(
         ["--metadata", str(ravdess), "--model", "wavlm_nano", "--pooling", "mean,std", "--limit", "300",

@@ -451,6 +451,7 @@ def on_the_hub(endpoint: str, home: Path, folder: Path, *words: str, **more: str
     return subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.slow
 def test_iemocap_from_the_hub_knows_speakers_where_turns_are_named(hub, tmp_path):
     stub, root, home = hub
     done = on_the_hub(stub.endpoint, home, tmp_path, "--corpora", "iemocap", "--iemocap-fraction", "1")
@@ -475,6 +476,7 @@ def test_iemocap_from_the_hub_knows_speakers_where_turns_are_named(hub, tmp_path
     assert (tmp_path / "out" / "iemocap.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_iemocap_from_the_hub_draws_5_percent_and_knows_only_the_session_without_names(hub, tmp_path):
     stub, _, home = hub
     words = ["--corpora", "iemocap", "--iemocap-source", "org/nameless@main"]
@@ -487,6 +489,7 @@ def test_iemocap_from_the_hub_draws_5_percent_and_knows_only_the_session_without
     assert frame.clip_id.str.fullmatch(r"iemocap/session\d_0000\d").all()
 
 
+@pytest.mark.slow
 def test_the_larger_iemocap_copy_comes_with_a_notice(hub, tmp_path):
     stub, _, home = hub
     words = ["--corpora", "iemocap", "--iemocap-source", "AbstractTTS/IEMOCAP", "--iemocap-fraction", "1"]
@@ -498,6 +501,7 @@ def test_the_larger_iemocap_copy_comes_with_a_notice(hub, tmp_path):
     assert set(frame.gender) == {"female", "male"} and (frame.speaker != "").all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["hub", "confit/cremad-parquet"])
 def test_cremad_from_the_hub_equals_the_local_naming(hub, tmp_path, source):
     stub, _, home = hub
@@ -512,6 +516,7 @@ def test_cremad_from_the_hub_equals_the_local_naming(hub, tmp_path, source):
     assert "otherwise than their names" not in done.stderr
 
 
+@pytest.mark.slow
 def test_names_from_the_hub_cannot_leave_the_folder(hub, tmp_path):
     stub, _, home = hub
     words = ["--corpora", "cremad", "--cremad-source", "org/hostile", "--emotions", "all"]
@@ -527,6 +532,7 @@ def test_names_from_the_hub_cannot_leave_the_folder(hub, tmp_path):
     assert frame.set_index("clip_id").speaker["cremad/1001_DFA_ANG_XX"] == "1001"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -544,6 +550,7 @@ def test_what_the_hub_refuses_is_one_line_with_a_remedy(hub, tmp_path, source, w
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_unreachable_hub_is_one_line_with_a_remedy(hub, tmp_path):
     from hub_stub import refusing_endpoint
 

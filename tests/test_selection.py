@@ -83,6 +83,7 @@ def test_the_inner_split_that_chooses_is_speaker_disjoint():
     )
 
 
+@pytest.mark.slow
 def test_a_run_for_each_layer_gives_a_curve(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *one_layer_of(4, 2))
     found = run(script, tmp_path, npz, "--classifier", "svm", "--layer", "each")
@@ -185,6 +186,7 @@ def short_training(monkeypatch):
     monkeypatch.setattr(superb.Superb.__init__, "__defaults__", (1e-2, 300))
 
 
+@pytest.mark.slow
 def test_the_superb_protocol_leaves_sessions_out_and_saves_its_weights(script, tmp_path, short_training):
     vectors, labels, speakers = one_layer_of(4, 2, effect=3.0, speakers=10, clips=16)
     sessions = [f"session{int(name[1:]) // 2}" for name in speakers]

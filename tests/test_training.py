@@ -82,7 +82,7 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "superb"])
+@pytest.mark.parametrize("name", [*NAMES, pytest.param("superb", marks=pytest.mark.slow)])
 def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]

@@ -249,6 +249,7 @@ def test_ranking_corrects_for_the_number_of_pairs():
 # The short simulation (the long one: benchmarks/interval_coverage.py)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n, classes, even", [(8, 4, True), (10, 4, False), (24, 4, True)])
 def test_interval_holds_the_truth_and_the_test_seldom_cries_wolf(simulation, n, classes, even):
     row = simulation.measure(simulation.Setting(n, classes, even), runs=600, seed=1)
@@ -257,6 +258,7 @@ def test_interval_holds_the_truth_and_the_test_seldom_cries_wolf(simulation, n, 
     assert row["coverage_percentile_uar"] < row["coverage"]["uar"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["clips_interval", "percentile_interval"])
 def test_the_simulation_finds_a_wrong_interval_out(simulation, monkeypatch, tmp_path, capsys, wrong):
     monkeypatch.setattr(simulation, "SETTINGS", [simulation.Setting(8, 4, True)])
@@ -267,6 +269,7 @@ def test_the_simulation_finds_a_wrong_interval_out(simulation, monkeypatch, tmp_
     assert report["runs"] == 300 and report["settings"][0]["coverage"]["uar"] < 0.93
 
 
+@pytest.mark.slow
 def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
     def by_clips(statistic, a, b, n):
         """Takes every tenth of a speaker's clips for a speaker of their own."""
