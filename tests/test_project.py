@@ -160,14 +160,14 @@ def test_the_devcontainer_has_the_python_of_the_constraints_and_what_its_extensi
     assert "pip install ipykernel" in container["onCreateCommand"]
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks"])
+@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks", "examples"])
 def test_no_file_hides_a_library(folder):
     # A script's folder comes first on the import path. numba, which librosa needs, imports coverage where it finds it.
     libraries = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "coverage"} - {"speechemb"}
     assert not libraries & {file.stem for file in (ROOT / folder).glob("*.py")}
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks"])
+@pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks", "examples"])
 def test_no_file_edits_the_import_path(folder):
     edited = re.compile(r"sys\.path\b")
     assert not [file for file in (ROOT / folder).rglob("*.py") if edited.search(file.read_text())]
