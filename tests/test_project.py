@@ -139,7 +139,7 @@ def test_the_package_is_installed_from_this_checkout_with_the_requirements():
     wanted = [Requirement(text) for line in lines if (text := line.split("#")[0].strip())]
     found = [Requirement(line) for line in installed]
     assert [one for one in found if "extra" not in str(one.marker)] == wanted
-    assert {"pytest", "ruff"} <= {one.name for one in found if 'extra == "test"' in str(one.marker)}
+    assert {"pytest", "ruff", "pyright"} <= {one.name for one in found if 'extra == "test"' in str(one.marker)}
 
 
 def test_the_devcontainer_waits_for_the_installation():
