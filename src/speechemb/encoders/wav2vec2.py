@@ -20,6 +20,9 @@ from speechemb.encoders.kernels import Linear, layer_norm, packs
 
 TOGETHER = 512  # frames of equally long clips that go through attention at once
 POSITION_STEP = 32  # frames: lengths are rounded up to it, because oneDNN takes 40 ms to prepare for each new length
+# On processors with AMX, oneDNN's grouped bf16 convolution gives wrong numbers for groups of fewer channels (cosine
+# to fp32 as low as 0.13), packed or not. Published models have 48 or more; smaller ones convolve in fp32.
+MIN_GROUP_CHANNELS = 16
 
 
 class Network:
@@ -78,7 +81,8 @@ class _Position:
         # its weight norm in double precision, because in single it depends on the number of threads that sum it
         weight = deepcopy(embed.conv).cpu().double().weight.detach()
         bias = embed.conv.bias
-        self.weight, self.bias = weight[:, :, None].to(bias.device, dtype), bias.to(dtype)
+        self.dtype = torch.float32 if weight.shape[1] < MIN_GROUP_CHANNELS else dtype
+        self.weight, self.bias = weight[:, :, None].to(bias.device, self.dtype), bias.to(self.dtype)
         self.packed = packs(self.weight) and self.gelu
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
@@ -86,9 +90,10 @@ class _Position:
             )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        frames = len(x)
+        frames, dtype = len(x), x.dtype
         if self.norm is not None:
-            x = self.norm(x.float().T[None])[0].T.to(x.dtype)
+            x = self.norm(x.float().T[None])[0].T.to(dtype)
+        x = x.to(self.dtype)
         x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, as the convolution's own padding
         x = x.T[None, :, None]  # (1, D, 1, T) whose memory is "channels last"
         if self.packed:
@@ -96,7 +101,7 @@ class _Position:
             x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, "gelu", [], "none")
         else:
             x = self.activation(F.conv2d(x, self.weight, self.bias, padding=(0, self.padding), groups=self.groups))
-        return x[0, :, 0, :frames].T  # an even kernel makes one frame too many
+        return x[0, :, 0, :frames].T.to(dtype)  # an even kernel makes one frame too many
 
 
 class _Block:
