@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
+from speechemb.errors import InputError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 AT_ONCE = 16  # files embedded together
 
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import storage
     from speechemb.classifiers import persistence
 
-    files = audio_files([paths.existing(path) for path in args.audio])
+    files = recordings([paths.existing(path) for path in args.audio])
     classifier, meta = persistence.load(paths.existing(args.model))
     encoder = inference.encoder_of(meta, args.encoder)
     rows, refused = [], []
@@ -55,18 +55,18 @@ def main(argv: list[str] | None = None) -> None:
     cli.log.info("%d files, %d left out", len(files), len(refused))
 
 
-def audio_files(given: list[Path]) -> list[Path]:
+def recordings(given: list[Path]) -> list[Path]:
     """The files themselves and those found in folders, in a fixed order."""
-    from speechemb.errors import InputError
+    from speechemb.audio import decoding
 
     found = []
     for path in given:
         if not path.exists():
             raise InputError(f"{paths.shown(path)} does not exist")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        found += inside
+        found += decoding.audio_files(path) if path.is_dir() else [path]
     if not found:
-        raise InputError(f"no {', '.join(SUFFIXES)} file in {', '.join(paths.shown(path) for path in given)}")
+        suffixes = ", ".join(decoding.SUFFIXES)
+        raise InputError(f"no {suffixes} file in {', '.join(paths.shown(path) for path in given)}")
     return found
 
 

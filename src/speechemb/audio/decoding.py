@@ -72,6 +72,12 @@ def check(waveform: np.ndarray, rate: int) -> str | None:
     return None
 
 
+def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+
+
 def is_lfs_pointer(path: str | Path) -> bool:
     """Whether a file is the 130-byte stand-in of a git clone without LFS; False if it cannot be read."""
     try:

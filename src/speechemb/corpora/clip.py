@@ -1,10 +1,9 @@
-"""One clip as a corpus's files describe it, before its audio is opened; and how audio files are found."""
+"""One clip as a corpus's files describe it, before its audio is opened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechemb.audio import decoding
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -24,12 +23,6 @@ class Clip:
     left_out: str = ""  # why the clip cannot be used; empty if it can
 
 
-def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if path.suffix.lower() in decoding.SUFFIXES and not path.name.startswith("."))
-
-
 def named_clips(
     folder: Path, corpus: str, describe: Callable[[str], dict[str, str]], recursive: bool = True
 ) -> list[Clip]:
@@ -37,7 +30,9 @@ def named_clips(
 
     Two files of one name (some copies of RAVDESS hold each recording twice) make one clip, the first.
     """
-    if not (paths := audio_files(folder, recursive)):
+    from speechemb.audio import decoding  # brings numpy and soundfile, which --help has to do without
+
+    if not (paths := decoding.audio_files(folder, recursive)):
         raise InputError(f"{shown(folder)} holds no audio file: give the folder of {corpus} with --data-dir")
     clips: dict[str, Clip] = {}
     for path in paths:
