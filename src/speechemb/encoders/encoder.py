@@ -8,7 +8,6 @@ import torch
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import TAGS, pretrained
 from speechemb.encoders.pooling import Statistics, frame_statistics, merge, pool
-from speechemb.encoders.wav2vec2 import Network
 from speechemb.errors import InputError
 from speechemb.paths import existing
 
@@ -40,11 +39,12 @@ class PretrainedEncoder:
         self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
         self._reference = None
+        network = pretrained.FAMILIES[identity["model_type"]]
         model = model.eval().requires_grad_(False).to(device)
         if precision == "auto" and self.precision != "fp32":
-            self._reference = Network(model, torch.float32)
+            self._reference = network(model, torch.float32)
         # Cast here, never under inference_mode: weights made there fall off torch's fast bf16 paths.
-        self._network = Network(model, PRECISIONS[self.precision])
+        self._network = network(model, PRECISIONS[self.precision])
 
     @property
     def settled(self) -> bool:
@@ -86,9 +86,9 @@ class PretrainedEncoder:
         found: dict[int, list[Statistics]] = {n: [] for n in layers}
         for waves in _passes(windows):
             self._check(waves, layers[-1])
-            for n, runs in enumerate(self._network.layers(waves, layers[-1])):
+            for n, stretches in enumerate(self._network.layers(waves, layers[-1])):
                 if n in found:
-                    found[n] += [frame_statistics(hidden, None, methods) for hidden in runs]
+                    found[n] += [frame_statistics(hidden, None, methods) for hidden in stretches]
         return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
@@ -99,7 +99,7 @@ class PretrainedEncoder:
         waves = waves[:CHECKED_CLIPS]
         pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
         for n, (low, full) in enumerate(pairs):
-            cosines = torch.cat([_cosines(*runs) for runs in zip(low, full, strict=True)])
+            cosines = torch.cat([_cosines(*pair) for pair in zip(low, full, strict=True)])
             if not bool((cosines >= MIN_COSINE).all()):  # NaN is not
                 worst = cosines.min().item()
                 log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, worst, n)

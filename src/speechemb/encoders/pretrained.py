@@ -12,10 +12,13 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.encoders import wav2vec2
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 
-MODEL_TYPES = ("wavlm", "hubert", "wav2vec2")
+# config.json's model_type -> the class that runs the model: `Network(model, dtype)` with `frames` and `layers` as
+# wav2vec2.Network has them. A new family is a module with such a class, and a line here.
+FAMILIES = {"wavlm": wav2vec2.Network, "hubert": wav2vec2.Network, "wav2vec2": wav2vec2.Network}
 
 
 def from_folder(folder: Path):
@@ -77,8 +80,8 @@ def _pretrained(given: str, source: str, revision: str | None):
     transformers.logging.set_verbosity_error()  # what it would warn of is checked here
     try:
         config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type not in MODEL_TYPES:
-            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(MODEL_TYPES)}")
+        if config.model_type not in FAMILIES:
+            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(FAMILIES)}")
         model, info = transformers.AutoModel.from_pretrained(
             source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
         )

@@ -24,6 +24,8 @@ POSITION_STEP = 32  # frames: lengths are rounded up to it, because oneDNN takes
 # to fp32 as low as 0.13), packed or not. Published models have 48 or more; smaller ones convolve in fp32.
 MIN_GROUP_CHANNELS = 16
 
+Stretches = list[tuple[int, int]]  # (clips, frames of each) of neighbouring clips of equal length
+
 
 class Network:
     """A transformers model's weights, arranged for `layers`; `dtype` is the precision of products and activations."""
@@ -50,11 +52,11 @@ class Network:
     def layers(self, waves: list[torch.Tensor], last: int) -> Iterator[list[torch.Tensor]]:
         """Hidden states of layer 0 (the transformer's input) up to layer `last`, one layer at a time.
 
-        `waves` float32 on the CPU. A layer's hidden states come as (n, T, D) tensors, one for each run of n
-        neighbouring clips of T frames, in order.
+        `waves` float32 on the CPU. A layer's hidden states come as (n, T, D) tensors, one for each stretch of
+        n neighbouring clips of T frames, in order.
         """
         frames = [self.frames(len(wave)) for wave in waves]
-        runs = _runs(frames)
+        stretches = _stretches(frames)
         hidden = torch.cat([self.front_end(wave) for wave in waves])
         if self.feature_norm is not None:
             hidden = layer_norm(self.feature_norm, hidden)
@@ -62,12 +64,12 @@ class Network:
         hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
         if not self.config.do_stable_layer_norm:
             hidden = layer_norm(self.norm, hidden)
-        yield _split(hidden, runs)
+        yield _split(hidden, stretches)
         longest = max(frames)
         bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
         for block in self.blocks[:last]:
-            hidden = block(hidden, runs, bias)
-            yield _split(hidden, runs)
+            hidden = block(hidden, stretches, bias)
+            yield _split(hidden, stretches)
 
 
 class _Position:
@@ -119,12 +121,12 @@ class _Block:
         adapter = getattr(block, "adapter_layer", None)
         self.adapter = None if adapter is None else deepcopy(adapter).to(dtype)
 
-    def __call__(self, hidden: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None) -> torch.Tensor:
         if self.stable:
-            hidden = self.attention(layer_norm(self.norm, hidden), hidden, runs, bias)
+            hidden = self.attention(layer_norm(self.norm, hidden), hidden, stretches, bias)
             hidden = self._feed(layer_norm(self.final_norm, hidden), hidden)
         else:
-            hidden = layer_norm(self.norm, self.attention(hidden, hidden, runs, bias))
+            hidden = layer_norm(self.norm, self.attention(hidden, hidden, stretches, bias))
             hidden = layer_norm(self.final_norm, self._feed(hidden, hidden))
         return hidden if self.adapter is None else hidden + self.adapter(hidden)
 
@@ -153,9 +155,11 @@ class _Attention:
         self.project = Linear(torch.cat(weights), torch.cat(biases), dtype)
         self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
 
-    def __call__(self, x: torch.Tensor, residual: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         mixed = []
-        for clips in _split(self.project(x), runs):
+        for clips in _split(self.project(x), stretches):
             n, frames, _ = clips.shape
             qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
@@ -181,16 +185,16 @@ def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, gate: torch.Tenso
     return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
 
 
-def _runs(frames: list[int]) -> list[tuple[int, int]]:
-    """(clips, frames each) of neighbouring clips of equal length, at most TOGETHER frames a run."""
-    runs = []
+def _stretches(frames: list[int]) -> Stretches:
+    """The stretches of clips with these numbers of frames, each of at most TOGETHER frames or of one clip."""
+    stretches = []
     for length, group in groupby(frames):
         clips, most = len(list(group)), max(1, TOGETHER // length)
-        runs += [(min(most, clips - i), length) for i in range(0, clips, most)]
-    return runs
+        stretches += [(min(most, clips - i), length) for i in range(0, clips, most)]
+    return stretches
 
 
-def _split(packed: torch.Tensor, runs: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """(frames of all clips, D) -> one (n, T, D) view a run."""
-    parts = packed.split([clips * frames for clips, frames in runs])
-    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, runs, strict=True)]
+def _split(packed: torch.Tensor, stretches: Stretches) -> list[torch.Tensor]:
+    """(frames of all clips, D) -> one (n, T, D) view per stretch."""
+    parts = packed.split([clips * frames for clips, frames in stretches])
+    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, stretches, strict=True)]
