@@ -89,8 +89,8 @@ def metadata(script, tmp_path):
 
 
 def step2(script, metadata, out, *flags):
-    script("2_wavlm_feature_extraction").main(["--metadata", str(metadata), "--model", "acoustic", "--out", str(out),
-                                               *flags])  # fmt: skip
+    words = ["--metadata", str(metadata), "--model", "acoustic", "--out", str(out), *flags]
+    script("2_wavlm_feature_extraction").main(words)
     return embeddings.read(out)
 
 

@@ -12,7 +12,7 @@ the batches. A copy is called `<clip id>#aug<k>`, k from 1; wherever clips are t
 """  # noqa: E501 (a table)
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def with_copies(clips: pd.DataFrame, copies: int) -> pd.DataFrame:
 
     `duration_s` of a copy is that of its waveform; its other columns are the original's.
     """
-    frames = [clips.assign(augmented_from="")]
+    tables = [clips.assign(augmented_from="")]
     for number in range(1, copies + 1):
         names = [copy_id(name, number) for name in clips["clip_id"]]
         speeds = [
@@ -60,8 +60,8 @@ def with_copies(clips: pd.DataFrame, copies: int) -> pd.DataFrame:
             for name, seconds in zip(names, clips["duration_s"], strict=True)
         ]
         seconds = clips["duration_s"] / speeds
-        frames.append(clips.assign(clip_id=names, duration_s=seconds, augmented_from=clips["clip_id"]))
-    return pd.concat(frames, ignore_index=True)
+        tables.append(clips.assign(clip_id=names, duration_s=seconds, augmented_from=clips["clip_id"]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def copy_id(clip_id: str, number: int) -> str:
@@ -84,7 +84,7 @@ def drawn(seed: int) -> Change:
 def within_limits(change: Change, n: int) -> Change:
     """The same change for a clip of n samples, not so fast that it would become shorter than a clip may be."""
     fastest = max(1.0, n / (MIN_SECONDS * SAMPLE_RATE))
-    return Change(**{**asdict(change), "speed": min(change.speed, fastest)})
+    return replace(change, speed=min(change.speed, fastest))
 
 
 def augmented(waveform: np.ndarray, seed: int) -> np.ndarray:

@@ -29,7 +29,7 @@ class Corpus:
     published: int | None = None  # number of clips of the complete corpus, where it is known
 
 
-def read(word: str, data_dir: str | None = None, source: str | None = None) -> Corpus:
+def read(word: str, data_dir: str | Path | None = None, source: str | None = None) -> Corpus:
     """The corpus that `--corpora` calls `word`.
 
     `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Unless told, IEMOCAP comes
@@ -53,14 +53,14 @@ def read(word: str, data_dir: str | None = None, source: str | None = None) -> C
     return Corpus(word, module.clips(folder), "local", folder, module.PUBLISHED)
 
 
-def _read_table(word: str, data_dir: str | None) -> Corpus:
+def _read_table(word: str, data_dir: str | Path | None) -> Corpus:
     if data_dir:
         raise InputError(f"--data-dir does not go with {word}: a table's paths count from its own folder")
     file = existing(word.removeprefix(TABLE))
     return Corpus(table.corpus_name(file), table.clips(file), "local", file.parent)
 
 
-def _read_hub(word: str, folder: str, data_dir: str | None, source: str) -> Corpus:
+def _read_hub(word: str, folder: str, data_dir: str | Path | None, source: str) -> Corpus:
     if data_dir:
         raise InputError(
             f"--data-dir is the folder of a local copy, but {word} is to come from {source}: drop one of them"

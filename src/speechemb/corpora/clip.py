@@ -20,7 +20,7 @@ class Clip:
     session: str = ""
     sentence: str = ""
     gender: str = ""
-    left_out: str = ""  # why the clip cannot be used; empty if it can
+    excluded: str = ""  # why the clip cannot be used; empty if it can
 
 
 def named_clips(
@@ -40,6 +40,6 @@ def named_clips(
         if clip.clip_id in clips:
             within = path.relative_to(folder).as_posix()
             reason = f"second file of one name: {shown(clips[clip.clip_id].path)}"
-            clip = replace(clip, clip_id=f"{corpus}/{within}", left_out=reason)
+            clip = replace(clip, clip_id=f"{corpus}/{within}", excluded=reason)
         clips[clip.clip_id] = clip
     return list(clips.values())

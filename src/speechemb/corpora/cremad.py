@@ -49,7 +49,7 @@ def clips(folder: Path, corpus: str = "cremad") -> list[Clip]:
 def describe(stem: str) -> dict[str, str]:
     """What the name `1001_DFA_ANG_XX` tells, as fields of `Clip`."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow CREMA-D's naming"}
+        return {"excluded": "name does not follow CREMA-D's naming"}
     actor, sentence, emotion = name.groups()
     return {"emotion": EMOTIONS[emotion], "speaker": actor, "sentence": sentence}
 

@@ -41,7 +41,7 @@ def clips(folder: Path) -> list[Clip]:
 def describe(stem: str) -> dict[str, str]:
     """What the name `03a01Fa` tells, as fields of `Clip`."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow EmoDB's naming"}
+        return {"excluded": "name does not follow EmoDB's naming"}
     speaker, text, emotion = name.groups()
     return {
         "emotion": EMOTIONS[emotion],

@@ -60,7 +60,9 @@ def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]
     if differing:
         log.warning(
             "%s labels %d clips otherwise than their names do (%s): the acted emotion in the name is used",
-            *(hub_id, len(differing), first(differing)),
+            hub_id,
+            len(differing),
+            first(differing),
         )
     return clips, f"{hub_id}@{commit}", target
 
@@ -115,12 +117,12 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
 def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
     """What is known of a row; a name that follows the corpus's naming counts more than the columns."""
     known = _MODULES[corpus].describe(name)
-    if known.get("left_out"):
+    if known.get("excluded"):
         session = re.fullmatch(r"session([1-5])", split)
         known = {"session": f"Ses0{session[1]}"} if session and corpus == "iemocap" else {}
     known.setdefault("emotion", label)
     if not known["emotion"]:
-        known["left_out"] = "no emotion label"
+        known["excluded"] = "no emotion label"
     return known
 
 

@@ -53,7 +53,7 @@ def _dialogue(file: Path) -> list[Clip]:
     for _, _, turn, label, *_ in _LABEL.findall(text):
         known = {"emotion": canonical(label), **describe(turn)}
         if label == "xxx":
-            known["left_out"] = "no majority label (xxx)"
+            known["excluded"] = "no majority label (xxx)"
         found.append(Clip(clip_id=f"iemocap/{turn}", path=wav / f"{turn}.wav", corpus="iemocap", **known))
     return found
 
@@ -61,7 +61,7 @@ def _dialogue(file: Path) -> list[Clip]:
 def describe(turn: str) -> dict[str, str]:
     """What the name `Ses01F_impro04_M007` tells, as fields of `Clip`: here speaker `Ses01_M`."""
     if not (name := _TURN.fullmatch(turn)):
-        return {"left_out": "name does not follow IEMOCAP's naming"}
+        return {"excluded": "name does not follow IEMOCAP's naming"}
     session, letter = name.groups()
     return {
         "speaker": f"{session}_{letter}",

@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus ready to be written: `artifacts.write_metadata(path, frame, excluded, **content)`."""
+    """A corpus ready to be written: `metadata.write_metadata(path, clips, excluded, **content)`."""
 
     corpus: str
-    frame: pd.DataFrame
+    clips: pd.DataFrame
     excluded: pd.DataFrame
     content: dict[str, Any]
 
@@ -55,7 +55,7 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
     examined = _threaded(examine, _kept(clips), "checking")
     found = dict(zip([clip.clip_id for clip in _kept(clips)], examined, strict=True))
-    clips = [replace(clip, left_out=clip.left_out or found[clip.clip_id][2]) for clip in clips]
+    clips = [replace(clip, excluded=clip.excluded or found[clip.clip_id][2]) for clip in clips]
     if not (kept := _kept(clips)):
         raise InputError(_nothing_left(corpus, clips, wanted))
     content = {
@@ -66,7 +66,7 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
         "seed": seed,
         "clips_sha256": provenance.fingerprint(clips=[[c.clip_id, hashes[c.clip_id]] for c in kept]),
     }
-    return Prepared(corpus.name, _frame(kept, found, hashes), _excluded(clips), content)
+    return Prepared(corpus.name, _table(kept, found, hashes), _excluded(clips), content)
 
 
 def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
@@ -76,7 +76,7 @@ def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]
     """
     twins = defaultdict(list)
     for clip in clips:
-        if not clip.left_out and hashes[clip.clip_id]:
+        if not clip.excluded and hashes[clip.clip_id]:
             twins[hashes[clip.clip_id]].append(clip)
     reasons = {}
     for group in twins.values():
@@ -84,7 +84,7 @@ def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]
             others = [f"{c.clip_id} ({c.emotion})" for c in group if c.emotion != clip.emotion]
             if others:
                 reasons[clip.clip_id] = f"same audio under another emotion: {', '.join(others)}"
-    return [replace(clip, left_out=clip.left_out or reasons.get(clip.clip_id, "")) for clip in clips]
+    return [replace(clip, excluded=clip.excluded or reasons.get(clip.clip_id, "")) for clip in clips]
 
 
 def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
@@ -122,11 +122,11 @@ def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
     if len(set(names)) < len(names):
         raise InputError(f"--corpora: two corpora are named {first(sorted(names))}: rename a table's file")
     for label in wanted or []:
-        without = [one.corpus for one in prepared if label not in set(one.frame.emotion)]
+        without = [one.corpus for one in prepared if label not in set(one.clips.emotion)]
         if len(without) == len(prepared):
             raise InputError(
                 f"--emotions {label}: no clip of {', '.join(without)} has this emotion; found: "
-                f"{', '.join(ordered(e for one in prepared for e in one.frame.emotion))}"
+                f"{', '.join(ordered(e for one in prepared for e in one.clips.emotion))}"
             )
         for name in without:
             log.warning("%s: no clip has the emotion %s", name, label)
@@ -136,25 +136,25 @@ def counts(prepared: Iterable[Prepared]) -> pd.DataFrame:
     """Clips, speakers and minutes for every corpus and emotion, and for every corpus as a whole."""
     lines = []
     for one in prepared:
-        for label in [*ordered(one.frame.emotion), "all"]:
-            part = one.frame if label == "all" else one.frame[one.frame.emotion == label]
+        for label in [*ordered(one.clips.emotion), "all"]:
+            part = one.clips if label == "all" else one.clips[one.clips.emotion == label]
             # Where speakers are unknown, none is counted.
             speakers = part.speaker[part.speaker != ""].nunique()
             lines.append((one.corpus, label, len(part), speakers or "-", part.duration_s.sum() / 60))
     return pd.DataFrame(lines, columns=["corpus", "emotion", "clips", "speakers", "minutes"]).round(1)
 
 
-def left_out(one: Prepared) -> dict[str, int]:
+def reasons(one: Prepared) -> dict[str, int]:
     """Reason -> number of clips, most first; reasons that name another clip count together."""
     return one.excluded.reason.str.split(":").str[0].value_counts().to_dict()
 
 
 def _kept(clips: list[Clip]) -> list[Clip]:
-    return [clip for clip in clips if not clip.left_out]
+    return [clip for clip in clips if not clip.excluded]
 
 
 def _mark(clips: list[Clip], when: Callable[[Clip], object], reason: str) -> list[Clip]:
-    return [replace(clip, left_out=reason) if not clip.left_out and when(clip) else clip for clip in clips]
+    return [replace(clip, excluded=reason) if not clip.excluded and when(clip) else clip for clip in clips]
 
 
 def _check_ids(clips: list[Clip]) -> None:
@@ -187,22 +187,22 @@ def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> 
         return list(done)
 
 
-def _frame(kept: list[Clip], rows: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
-    frame = pd.DataFrame([vars(clip) for clip in kept])
-    frame["path"] = [shown(clip.path) for clip in kept]
-    frame["duration_s"] = [rows[clip.clip_id][0] for clip in kept]
-    frame["sample_rate"] = [rows[clip.clip_id][1] for clip in kept]
-    frame["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
-    return frame[list(METADATA_COLUMNS)]
+def _table(kept: list[Clip], examined: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame([vars(clip) for clip in kept])
+    table["path"] = [shown(clip.path) for clip in kept]
+    table["duration_s"] = [examined[clip.clip_id][0] for clip in kept]
+    table["sample_rate"] = [examined[clip.clip_id][1] for clip in kept]
+    table["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
+    return table[list(METADATA_COLUMNS)]
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:
-    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.left_out) for clip in clips if clip.left_out]
+    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.excluded) for clip in clips if clip.excluded]
     return pd.DataFrame(rows, columns=EXCLUDED_COLUMNS)
 
 
 def _nothing_left(corpus: Corpus, clips: list[Clip], wanted: list[str] | None) -> str:
-    reasons = pd.Series([clip.left_out.split(":")[0] for clip in clips]).value_counts()
+    reasons = pd.Series([clip.excluded.split(":")[0] for clip in clips]).value_counts()
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     known = ordered(clip.emotion for clip in clips if clip.emotion)
     return (

@@ -40,12 +40,12 @@ def clips(folder: Path) -> list[Clip]:
 def describe(stem: str) -> dict[str, str]:
     """What the name `03-01-05-01-02-01-12` tells, as fields of `Clip`."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow RAVDESS's naming"}
+        return {"excluded": "name does not follow RAVDESS's naming"}
     channel, emotion, statement, actor = name.groups()
     return {
         "emotion": EMOTIONS[emotion],
         "speaker": actor,
         "sentence": statement,
         "gender": "male" if int(actor) % 2 else "female",
-        "left_out": "song, not speech" if channel == "02" else "",
+        "excluded": "song, not speech" if channel == "02" else "",
     }

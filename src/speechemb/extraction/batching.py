@@ -36,10 +36,11 @@ def in_order(
     """
     import torch
 
+    alone, others = (items[:1], items[1:]) if first_alone else ([], items)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(work, items[:first_alone])
+        yield from pool.map(work, alone)
         ahead: deque = deque()
-        for item in items[first_alone:]:
+        for item in others:
             ahead.append(pool.submit(work, item))
             if len(ahead) > 2 * workers:
                 yield ahead.popleft().result()
