@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     print(prepare.counts(prepared).to_string(index=False))
     for one in prepared:
         for reason, n in prepare.reasons(one).items():
-            print(f"{one.corpus}: {n} left out: {reason}")
+            print(f"{one.corpus}: {n} excluded: {reason}")
     # Only now: where one corpus fails, none is written.
     for one in prepared:
         path = out_dir / f"{one.corpus}.csv"
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def prepared_from(corpus: corpora.Corpus, wanted: list[str] | None, args: argparse.Namespace) -> "Prepared":
-    """Say what is listed, and choose and check the clips of one corpus."""
+    """Choose and check the clips of one corpus, after a line that says how many it lists."""
     from speechemb.corpora import prepare
 
     fraction = 1.0

@@ -1,12 +1,12 @@
 """Predict the emotion of recordings with a model of step 3.
 
 Reads   models/<run>/ and audio files, or folders of them
-Writes  a CSV with a row a file: path, emotion, one probability a class (to the terminal without --out)
+Writes  a CSV with one row per file: path, emotion, one probability per class (to the terminal without --out)
 
-The encoder, layers and pooling are those the model was trained with; an encoder that changed since is refused.
+Encoder, layers and pooling are those the model was trained with; an encoder that has changed since is an error.
 
 Example: python src/predict.py --model models/wavlm_base-ravdess-8emo-mean-svm-speaker5 my_recordings/
-Ends with: 12 files, 1 left out
+Ends with: 12 files, 1 excluded
 """
 
 import argparse
@@ -21,9 +21,9 @@ AT_ONCE = 16  # files embedded together
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders that are searched for them")
+    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders to search for them")
     parser.add_argument("--model", required=True, type=Path, help="a folder of models/")
-    parser.add_argument("--encoder", help="where to load the encoder from, if not from where it was in training")
+    parser.add_argument("--encoder", help="tag, hub id or folder of the encoder (default: as in training)")
     parser.add_argument("--out", type=Path, help="CSV to write (default: the terminal)")
     return parser.parse_args(argv)
 
@@ -51,12 +51,12 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print(text, end="")
     for path, reason in refused:
-        cli.log.warning("%s left out: %s", path, reason)
-    cli.log.info("%d files, %d left out", len(files), len(refused))
+        cli.log.warning("%s excluded: %s", path, reason)
+    cli.log.info("%d files, %d excluded", len(files), len(refused))
 
 
 def recordings(given: list[Path]) -> list[Path]:
-    """The files themselves and those found in folders, in a fixed order."""
+    """The files given and the audio files in the folders given, in a fixed order."""
     from speechemb.audio import decoding
 
     found = []

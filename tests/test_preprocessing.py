@@ -149,7 +149,7 @@ def test_a_clone_without_lfs_is_told_so(cremad_folder, shared, tmp_path, step1):
 
 @pytest.fixture(scope="module")
 def iemocap_folder(shared, tmp_path_factory):
-    """A release tree: the 5,531 turns under their own labels, and two others (fru, xxx) a dialogue."""
+    """A release tree: the 5,531 turns under their own labels, and two others (fru, xxx) per dialogue."""
     release = tmp_path_factory.mktemp("iemo") / "IEMOCAP_full_release"
     with open(shared / "data" / "iemocap_metadata" / "turns_4class.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -241,7 +241,7 @@ def test_subset_has_the_exact_size_whatever_the_order(fraction):
 # ---------------------------------------------------------------- every reason, through a table
 
 
-def test_what_is_left_out_is_listed_with_its_reason(tmp_path, step1, capsys):
+def test_what_is_excluded_is_listed_with_its_reason(tmp_path, step1, capsys):
     float_wav = tmp_path / "nan.wav"
     soundfile.write(float_wav, np.r_[np.ones(4000), np.nan], 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "whole.flac", np.random.default_rng(0).normal(0, 0.1, 32_000), 16_000)
@@ -283,7 +283,7 @@ def test_what_is_left_out_is_listed_with_its_reason(tmp_path, step1, capsys):
         "mine/text": "cannot be decoded",
         "mine/gone": "missing",
     }
-    assert "mine: 2 left out: cannot be decoded" in capsys.readouterr().out
+    assert "mine: 2 excluded: cannot be decoded" in capsys.readouterr().out
     stamp = json.loads((tmp_path / "out" / "mine.meta.json").read_text())
     assert (stamp["corpus"], stamp["source"], stamp["emotions"]) == ("mine", "local", ["happy", "sad"])
     assert stamp["excluded"]["empty"] == 2
