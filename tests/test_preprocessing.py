@@ -378,7 +378,7 @@ def test_a_table_is_not_overwritten_by_its_own_result(tmp_path, step1):
 
 def test_files_of_the_hub_with_one_clip_id_are_refused():
     clip = Clip("x/a", Path("a.wav"), "x", emotion="sad")
-    with pytest.raises(InputError, match="two clips have one name: x/a"):
+    with pytest.raises(InputError, match="two clips have the same name: x/a"):
         prepare.prepare(corpora.Corpus("x", [clip, clip], "local", Path(".")), None)
 
 
@@ -508,7 +508,7 @@ def test_cremad_from_the_hub_equals_the_local_naming(hub, tmp_path, source):
     for row in frame.itertuples():
         assert canonical(row.emotion) == row.emotion
         assert corpora.cremad.describe(row.clip_id.split("/")[1])["emotion"] == row.emotion
-    assert "otherwise than their names" not in done.stderr
+    assert "differ from their names" not in done.stderr
 
 
 def test_names_from_the_hub_cannot_leave_the_folder(hub, tmp_path):

@@ -1,4 +1,4 @@
-"""One clip as a corpus's files describe it, before its audio is opened."""
+"""A clip as the files of its corpus describe it, before its audio is opened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from speechemb.paths import shown
 
 @dataclass(frozen=True)
 class Clip:
-    """Fields as in `artifacts.METADATA_COLUMNS`; unknown is the empty string."""
+    """Fields as in `metadata.METADATA_COLUMNS`; a field that is unknown is the empty string."""
 
     clip_id: str
     path: Path
     corpus: str
-    emotion: str = ""  # in the spelling of `emotions.canonical`
+    emotion: str = ""  # spelled as by `labels.canonical`
     speaker: str = ""
     session: str = ""
     sentence: str = ""
@@ -26,11 +26,14 @@ class Clip:
 def named_clips(
     folder: Path, corpus: str, describe: Callable[[str], dict[str, str]], recursive: bool = True
 ) -> list[Clip]:
-    """A clip for every audio file, from its name: `describe(stem)` gives the fields of `Clip` that it tells.
+    """One clip per audio file; `describe(stem)` gives the fields of `Clip` that the file's name tells.
 
-    Two files of one name (some copies of RAVDESS hold each recording twice) make one clip, the first.
+    Of two files with the same name (some copies of RAVDESS hold each recording twice) the second is excluded.
+
+    Raises:
+        InputError: there is no audio file.
     """
-    from speechemb.audio import decoding  # brings numpy and soundfile, which --help has to do without
+    from speechemb.audio import decoding  # loads numpy and soundfile, which --help does without
 
     if not (paths := decoding.audio_files(folder, recursive)):
         raise InputError(f"{shown(folder)} holds no audio file: give the folder of {corpus} with --data-dir")

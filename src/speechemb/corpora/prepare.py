@@ -1,6 +1,6 @@
-"""From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why not.
+"""From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why others are not.
 
-In this order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
+The order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
 """
 
 import logging
@@ -41,8 +41,10 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     """Choose and check the clips of a corpus.
 
     `wanted`: classes in canonical spelling, None for all. `fraction`: part of the clips of these classes,
-    drawn with `seed`. Raises `InputError` where files are Git LFS pointers, two clips have one id, or no clip
-    is left.
+    drawn with `seed`.
+
+    Raises:
+        InputError: files are Git LFS pointers, two clips have the same id, or no clip is kept.
     """
     clips = sorted(corpus.clips, key=lambda clip: clip.clip_id)
     _check_ids(clips)
@@ -70,9 +72,9 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
 
 
 def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
-    """Leave out clips whose files are byte-identical but whose emotions differ: at most one can be right.
+    """Exclude clips whose files are byte-identical but whose emotions differ: at most one can be right.
 
-    Identical clips of one emotion are kept; they share a group when folds are made.
+    Identical clips of one emotion are kept; folds never separate them.
     """
     twins = defaultdict(list)
     for clip in clips:
@@ -90,8 +92,8 @@ def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]
 def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
     """Exactly `max(1, round(fraction * n))` clips, stratified by emotion and session.
 
-    Every stratum gets the whole part of its share, and those with the largest remainders one more (Hamilton's
-    method). Does not depend on the order of `clips`.
+    Every stratum gets the whole part of its share, and those with the largest remainders get one more
+    (Hamilton's method). The order of `clips` does not matter.
     """
     if fraction == 1 or not clips:
         return clips
@@ -108,7 +110,7 @@ def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
 
 
 def examine(clip: Clip) -> tuple[float, int, str]:
-    """Seconds, sample rate in Hz and, where the audio is unusable, the reason."""
+    """Duration in seconds, sample rate in Hz, and why the audio is unusable (empty if it is usable)."""
     try:
         waveform, rate = decoding.read(clip.path)
     except decoding.AudioError as error:
@@ -117,7 +119,7 @@ def examine(clip: Clip) -> tuple[float, int, str]:
 
 
 def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
-    """Raise where two corpora share a name or none has a class asked for; warn where only some have it."""
+    """Raise if two corpora have the same name, or no corpus has a class asked for; warn if only some have it."""
     names = [one.corpus for one in prepared]
     if len(set(names)) < len(names):
         raise InputError(f"--corpora: two corpora are named {first(sorted(names))}: rename a table's file")
@@ -133,19 +135,19 @@ def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
 
 
 def counts(prepared: Iterable[Prepared]) -> pd.DataFrame:
-    """Clips, speakers and minutes for every corpus and emotion, and for every corpus as a whole."""
+    """Clips, speakers and minutes per corpus and emotion, and per corpus."""
     lines = []
     for one in prepared:
         for label in [*ordered(one.clips.emotion), "all"]:
             part = one.clips if label == "all" else one.clips[one.clips.emotion == label]
-            # Where speakers are unknown, none is counted.
+            # Unknown speakers are not counted.
             speakers = part.speaker[part.speaker != ""].nunique()
             lines.append((one.corpus, label, len(part), speakers or "-", part.duration_s.sum() / 60))
     return pd.DataFrame(lines, columns=["corpus", "emotion", "clips", "speakers", "minutes"]).round(1)
 
 
 def reasons(one: Prepared) -> dict[str, int]:
-    """Reason -> number of clips, most first; reasons that name another clip count together."""
+    """Reason -> number of clips, most frequent first; the part of a reason that names another clip is dropped."""
     return one.excluded.reason.str.split(":").str[0].value_counts().to_dict()
 
 
@@ -160,7 +162,7 @@ def _mark(clips: list[Clip], when: Callable[[Clip], object], reason: str) -> lis
 def _check_ids(clips: list[Clip]) -> None:
     ids = pd.Series([clip.clip_id for clip in clips])
     if (double := ids[ids.duplicated()]).any():
-        raise InputError(f"two clips have one name: {first(list(double))}: rename or remove one of each")
+        raise InputError(f"two clips have the same name: {first(list(double))}: rename or remove one of each")
 
 
 def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
@@ -172,7 +174,7 @@ def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
 
 
 def _hash(clip: Clip) -> str:
-    """SHA-256 of the file; nothing where it is empty or cannot be read, which `examine` will say."""
+    """SHA-256 of the file; empty if it is empty or cannot be read, which `examine` reports."""
     try:
         return provenance.sha256_file(clip.path) if clip.path.stat().st_size else ""
     except OSError:
@@ -206,7 +208,7 @@ def _nothing_left(corpus: Corpus, clips: list[Clip], wanted: list[str] | None) -
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     known = ordered(clip.emotion for clip in clips if clip.emotion)
     return (
-        f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is left ({why}); "
+        f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is kept ({why}); "
         f"asked for: {', '.join(wanted or ['all'])}; it has: {', '.join(known) or 'no emotion'}: check "
         f"--emotions and the folder (--data-dir)"
     )
