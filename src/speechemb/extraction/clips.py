@@ -1,4 +1,4 @@
-"""The clips of step 1 as step 2 needs them: read, decoded, and as columns of the npz."""
+"""The clips of step 1 for step 2: their table, their waveforms, and the npz's columns."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from speechemb.audio import augmentation, decoding
 from speechemb.errors import InputError, first
 from speechemb.paths import PROCESSED, ROOT, shown
 
-# The npz's arrays of strings, and the columns of step 1 (and of augmentation) that they hold.
+# String array of the npz -> column of the table of clips.
 COLUMNS = {
     "labels": "emotion",
     "clip_ids": "clip_id",
@@ -26,10 +26,10 @@ COLUMNS = {
 
 
 def read_clips(csvs: list[Path], limit: int | None) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
-    """The clips of step 1's files (all of data/processed where none is named), those left out, and the files' hashes.
+    """The clips of step 1's files (default: all in data/processed), those excluded by `limit`, and the files' hashes.
 
     Raises:
-        InputError: no file, or a clip that is in two of them.
+        InputError: there is no file, or a clip is in two of them.
     """
     if not csvs:
         csvs = [csv for csv in sorted(PROCESSED.glob("*.csv")) if not csv.stem.endswith("_excluded")]
@@ -42,14 +42,14 @@ def read_clips(csvs: list[Path], limit: int | None) -> tuple[pd.DataFrame, pd.Da
         raise InputError(f"--metadata: clip {first(clips.clip_id[double])} is in more than one of the files")
     drawn = np.arange(len(clips))
     if limit is not None and limit < len(clips):
-        # A random draw, not the first ones: those would be one speaker or one emotion.
+        # Drawn at random: the first clips would be of one speaker or one emotion.
         drawn = np.sort(np.random.default_rng(0).permutation(len(clips))[:limit])
     excluded = clips.drop(index=drawn).assign(reason=f"not drawn by --limit {limit}")
     return clips.iloc[drawn].reset_index(drop=True), excluded, inputs
 
 
 def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
-    """The clips' waveforms, each checked against the hash that step 1 recorded; a copy's is changed as it is named."""
+    """The waveforms of the clips, checked against step 1's hashes; those of augmented copies are made here."""
     waveforms = [
         decoding.load(ROOT / path, expected_sha256=digest)
         for path, digest in zip(clips["path"], clips["audio_sha256"], strict=True)
@@ -61,7 +61,7 @@ def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
 
 
 def columns_of(clips: pd.DataFrame, excluded: pd.DataFrame, layers: list[int]) -> dict[str, np.ndarray]:
-    """The npz's arrays beside the embeddings."""
+    """The npz's arrays other than the embeddings."""
     columns = {key: clips[column].to_numpy(dtype=np.str_) for key, column in COLUMNS.items()}
     columns["layers"] = np.array(layers, dtype=np.int64)
     columns["excluded"] = excluded[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)

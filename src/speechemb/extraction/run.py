@@ -1,7 +1,7 @@
-"""From a list of clips to an npz: batches of clips of similar length, decoded, embedded, written; several at once.
+"""From a list of clips to an npz: batches of clips of similar length are decoded, embedded and written.
 
-The batches depend only on the clips and the settings, so that a resumed run computes what an uninterrupted one would
-have, to the byte.
+The batches depend only on the clips and the settings, so that a resumed run gives the same bytes as an uninterrupted
+one.
 """
 
 import sys
@@ -23,21 +23,21 @@ from speechemb.extraction.resume import Partial
 
 @dataclass
 class ExtractionRun:
-    """One extraction: a model, what to take from it, and where the clips came from."""
+    """One extraction: the model, the layers and pooling to take from it, and where the clips came from."""
 
     model: Encoder
     tag: str
     source: str  # where the encoder was loaded from, for predict.py
     layers: list[int]
     methods: list[str]
-    precision: str  # as asked for; model.precision is what was used
+    precision: str  # as given with --precision; model.precision is the one used
     inputs: list[dict[str, str]]
     limit: int | None
-    copies: int = 0  # changed copies a clip
+    copies: int = 0  # augmented copies per clip
 
     @property
     def content(self) -> dict[str, Any]:
-        """What decides the file's content."""
+        """What determines the content of the file."""
         return {
             "encoder": {"tag": self.tag, **self.model.identity},
             "layers": self.layers,
@@ -50,11 +50,11 @@ class ExtractionRun:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint the finished npz will carry."""
+        """The fingerprint that the finished npz will have."""
         return provenance.stamp("embeddings", storage.SCHEMA, **self.content)["fingerprint"]
 
     def extract(self, clips: pd.DataFrame, excluded: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
-        """Compute what is not yet in `<out>.partial`, write `out`, and remove the partial folder."""
+        """Compute what `<out>.partial` does not hold yet, write `out`, and remove the partial folder."""
         clips = augmentation.with_copies(clips, self.copies)
         shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
         settings = {"fingerprint": self.fingerprint, "batch_seconds": batch_seconds, "shape": list(shape)}
@@ -98,7 +98,7 @@ class ExtractionRun:
 
 
 def _progress_bar(seconds: float):
-    """A bar over this many seconds of audio; in a log file a line every half minute is enough."""
+    """A bar over this many seconds of audio; a line every 30 s is enough in a log file."""
     from tqdm import tqdm
 
     layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
