@@ -1,4 +1,4 @@
-"""Changed copies: each change measured on signals with known answers, and copies as rows of step 2's file."""
+"""Augmented copies: each change measured on signals with known answers, and copies as rows of step 2's file."""
 
 import json
 
@@ -144,7 +144,7 @@ def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadat
     assert (tmp_path / "cut.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
-def test_maps_leave_copies_out(script, metadata, tmp_path):
+def test_maps_exclude_copies(script, metadata, tmp_path):
     step2(script, metadata, tmp_path / "a.npz", "--augment", "1")
     script("5_visualization_umap").main(["--npz-path", str(tmp_path / "a.npz"), "--results-dir", str(tmp_path)])
     table = (tmp_path / "umap_emotion.csv").read_text()
