@@ -3,9 +3,9 @@
 Reads   data/processed/<corpus>.csv (all of them, or those given with --metadata) and the audio they list
 Writes  embeddings/emotion_embeddings.npz for the default encoder, emotion_embeddings_<encoder>.npz for others
 
-Each clip's hidden states are pooled over its own frames, layer by layer; what else was in the batch changes nothing.
-Stopped half-way, the same command goes on where it was. `--model acoustic` gives the baseline without a network.
-`--augment 2` adds two changed copies of every clip, marked as such: step 3 may train on them, nothing tests on them.
+Each clip's hidden states are pooled over its own frames, layer by layer; the other clips of the batch do not matter.
+If a run is stopped, the same command resumes it. `--model acoustic` gives the baseline without a network.
+`--augment 2` adds two augmented copies of every clip, marked as such: step 3 may train on them, never test on them.
 
 Example: python src/2_wavlm_feature_extraction.py --model hubert_large --pooling mean std
 Ends with: wrote embeddings/emotion_embeddings_hubert_large.npz: 4895 clips x 25 layers x 2048 dimensions
@@ -22,20 +22,20 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
-    add("--model", default=encoders.DEFAULT, help="a tag (wavlm_base, wavlm_large, hubert_large, wavlm_nano, ...), "
-        "a hub id with optional @revision, a folder, or acoustic")  # fmt: skip
-    add("--layers", default="all", help="all, last, or numbers such as 0,6,12 (0 = input of the first block)")
-    cli.add_words(parser, "--pooling", ["mean"], "over the frames of a clip; several are concatenated",
-                  known=encoders.POOLINGS)  # fmt: skip
-    add("--out", type=Path, help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
-    add("--batch-seconds", type=cli.positive,
-        help="audio in a batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)")  # fmt: skip
-    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="to compute on")
-    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="to compute in")
-    add("--limit", type=cli.positive, help="only so many clips, drawn with a fixed seed")
-    add("--augment", type=cli.whole, default=0, metavar="N", help="changed copies of every clip to train on: speed, "
-        "pitch, noise, gain")  # fmt: skip
-    add("--overwrite", action="store_true", help="replace a file or an unfinished run of other settings")
+    model = f"a tag ({', '.join(encoders.TAGS)}), a hub id with optional @revision, a folder, or {encoders.ACOUSTIC}"
+    add("--model", default=encoders.DEFAULT, help=model)
+    add("--layers", default="all", help="all, last, or numbers such as 0,6,12 (0: the projected CNN features)")
+    pooling = "pooling over the frames of a clip; several are concatenated"
+    cli.add_words(parser, "--pooling", ["mean"], pooling, known=encoders.POOLINGS)
+    add("--out", type=Path, metavar="NPZ", help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
+    batch = "seconds of audio per batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)"
+    add("--batch-seconds", type=cli.positive, metavar="S", help=batch)
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="device to compute on")
+    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="precision to compute in")
+    add("--limit", type=cli.positive, metavar="N", help="use only N clips, drawn with a fixed seed")
+    augment = "augmented copies per clip, to train on: speed, pitch, noise, gain"
+    add("--augment", type=cli.whole, default=0, metavar="N", help=augment)
+    add("--overwrite", action="store_true", help="replace a file or an unfinished run that has other settings")
     return parser.parse_args(argv)
 
 
@@ -48,30 +48,31 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.extraction.run import ExtractionRun
     from speechemb.layers import parse_layers
 
-    clips, left_out, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
+    clips, excluded, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
     tag = encoders.tag_of(args.model)
     out = paths.output(args.out) if args.out else default_out(tag)
     source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
-    # A resumed run keeps the precision it began with.
+    # A resumed run keeps the precision it started with.
     begun = None if args.overwrite else resume.recorded_precision(out)
     model = encoders.load(args.model, args.device, begun or args.precision)
     methods = model.own_pooling or args.pooling
     layers = parse_layers(args.layers, model.n_layers)
     run = ExtractionRun(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
     if embeddings.is_up_to_date(out, run.fingerprint, args.overwrite):
-        print(f"{paths.shown(out)} stands already, made with the same clips and settings")
+        print(f"{paths.shown(out)} is up to date, skipped: made from the same clips with the same settings")
         return
 
-    copies = f" and {args.augment} changed copies of each" if args.augment else ""
+    copies = f" and {args.augment} augmented copies of each" if args.augment else ""
     print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes{copies}, with {tag}")
-    run.extract(clips, left_out, out, args.batch_seconds or model.batch_seconds, args.overwrite)
-    print(f"wrote {paths.shown(out)}: {len(clips) * (1 + args.augment)} clips x {len(layers)} layers x "
-          f"{model.dim * len(methods)} dimensions")  # fmt: skip
+    run.extract(clips, excluded, out, args.batch_seconds or model.batch_seconds, args.overwrite)
+    rows, dim = len(clips) * (1 + args.augment), model.dim * len(methods)
+    print(f"wrote {paths.shown(out)}: {rows} clips x {len(layers)} layers x {dim} dimensions")
 
 
 def default_out(tag: str) -> Path:
-    """emotion_embeddings.npz for the default encoder, a tag behind it for others."""
-    return paths.EMBEDDINGS / ("emotion_embeddings" + ("" if tag == encoders.DEFAULT else f"_{tag}") + ".npz")
+    """`emotion_embeddings.npz` for the default encoder, `emotion_embeddings_<tag>.npz` for the others."""
+    suffix = "" if tag == encoders.DEFAULT else f"_{tag}"
+    return paths.EMBEDDINGS / f"emotion_embeddings{suffix}.npz"
 
 
 if __name__ == "__main__":

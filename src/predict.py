@@ -1,12 +1,12 @@
 """Predict the emotion of recordings with a model of step 3.
 
 Reads   models/<run>/ and audio files, or folders of them
-Writes  a CSV with a row a file: path, emotion, one probability a class (to the terminal without --out)
+Writes  a CSV with one row per file: path, emotion, one probability per class (to the terminal without --out)
 
-The encoder, layers and pooling are those the model was trained with; an encoder that changed since is refused.
+Encoder, layers and pooling are those the model was trained with; an encoder that has changed since is an error.
 
 Example: python src/predict.py --model models/wavlm_base-ravdess-8emo-mean-svm-speaker5 my_recordings/
-Ends with: 12 files, 1 left out
+Ends with: 12 files, 1 excluded
 """
 
 import argparse
@@ -14,16 +14,16 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
+from speechemb.errors import InputError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 AT_ONCE = 16  # files embedded together
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders that are searched for them")
+    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders to search for them")
     parser.add_argument("--model", required=True, type=Path, help="a folder of models/")
-    parser.add_argument("--encoder", help="where to load the encoder from, if not from where it was in training")
+    parser.add_argument("--encoder", help="tag, hub id or folder of the encoder (default: as in training)")
     parser.add_argument("--out", type=Path, help="CSV to write (default: the terminal)")
     return parser.parse_args(argv)
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import storage
     from speechemb.classifiers import persistence
 
-    files = audio_files([paths.existing(path) for path in args.audio])
+    files = recordings([paths.existing(path) for path in args.audio])
     classifier, meta = persistence.load(paths.existing(args.model))
     encoder = inference.encoder_of(meta, args.encoder)
     rows, refused = [], []
@@ -51,22 +51,22 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print(text, end="")
     for path, reason in refused:
-        cli.log.warning("%s left out: %s", path, reason)
-    cli.log.info("%d files, %d left out", len(files), len(refused))
+        cli.log.warning("%s excluded: %s", path, reason)
+    cli.log.info("%d files, %d excluded", len(files), len(refused))
 
 
-def audio_files(given: list[Path]) -> list[Path]:
-    """The files themselves and those found in folders, in a fixed order."""
-    from speechemb.errors import InputError
+def recordings(given: list[Path]) -> list[Path]:
+    """The files given and the audio files in the folders given, in a fixed order."""
+    from speechemb.audio import decoding
 
     found = []
     for path in given:
         if not path.exists():
             raise InputError(f"{paths.shown(path)} does not exist")
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-        found += inside
+        found += decoding.audio_files(path) if path.is_dir() else [path]
     if not found:
-        raise InputError(f"no {', '.join(SUFFIXES)} file in {', '.join(paths.shown(path) for path in given)}")
+        suffixes = ", ".join(decoding.SUFFIXES)
+        raise InputError(f"no {suffixes} file in {', '.join(paths.shown(path) for path in given)}")
     return found
 
 

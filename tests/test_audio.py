@@ -146,3 +146,12 @@ def test_load_refuses_a_file_that_changed(tmp_path):
     soundfile.write(path, tone(16_000, hz=441), 16_000)
     with pytest.raises(InputError, match="changed since step 1; rerun python src/1_data_preprocessing.py"):
         decoding.load(path, sha256)
+
+
+def test_audio_files_are_sorted_and_skip_what_macos_leaves(tmp_path):
+    for name in ("b.WAV", "a.flac", "inside/c.mp3", "._b.wav", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in decoding.audio_files(tmp_path)]
+    assert found == ["a.flac", "b.WAV", "inside/c.mp3"]
+    assert [path.name for path in decoding.audio_files(tmp_path, recursive=False)] == ["a.flac", "b.WAV"]

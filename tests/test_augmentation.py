@@ -1,4 +1,4 @@
-"""Changed copies: each change measured on signals with known answers, and copies as rows of step 2's file."""
+"""Augmented copies: each change measured on signals with known answers, and copies as rows of step 2's file."""
 
 import json
 
@@ -89,8 +89,8 @@ def metadata(script, tmp_path):
 
 
 def step2(script, metadata, out, *flags):
-    script("2_wavlm_feature_extraction").main(["--metadata", str(metadata), "--model", "acoustic", "--out", str(out),
-                                               *flags])  # fmt: skip
+    words = ["--metadata", str(metadata), "--model", "acoustic", "--out", str(out), *flags]
+    script("2_wavlm_feature_extraction").main(words)
     return embeddings.read(out)
 
 
@@ -145,7 +145,7 @@ def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadat
 
 
 @pytest.mark.slow
-def test_maps_leave_copies_out(script, metadata, tmp_path):
+def test_maps_exclude_copies(script, metadata, tmp_path):
     step2(script, metadata, tmp_path / "a.npz", "--augment", "1")
     script("5_visualization_umap").main(["--npz-path", str(tmp_path / "a.npz"), "--results-dir", str(tmp_path)])
     table = (tmp_path / "umap_emotion.csv").read_text()

@@ -123,12 +123,12 @@ def test_pooling_layers_and_limit(script, metadata, tmp_path):
         assert len(archive["excluded"]) == 22 and archive["excluded"][0, 1] == "not drawn by --limit 10"
 
 
-def test_what_stands_is_kept_and_other_settings_need_overwrite(script, metadata, tmp_path, capsys):
+def test_what_is_up_to_date_is_skipped_and_other_settings_need_overwrite(script, metadata, tmp_path, capsys):
     out = tmp_path / "a.npz"
     step2(script, metadata, out, "--model", "acoustic")
     before = out.stat().st_mtime_ns
     step2(script, metadata, out, "--model", "acoustic")
-    assert out.stat().st_mtime_ns == before and "stands already" in capsys.readouterr().out
+    assert out.stat().st_mtime_ns == before and "is up to date, skipped" in capsys.readouterr().out
     with pytest.raises(InputError, match="--overwrite"):
         step2(script, metadata, out, "--model", "acoustic", "--limit", "5")
     assert len(step2(script, metadata, out, "--model", "acoustic", "--limit", "5", "--overwrite").clip_ids) == 5
@@ -144,7 +144,7 @@ def test_audio_changed_since_step_1_is_refused(script, metadata, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 4])
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(script, metadata, tmp_path, after):
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(script, metadata, tmp_path, after):
     whole, killed = tmp_path / "whole.npz", tmp_path / "killed.npz"
     flags = ["--model", str(NANO), "--batch-seconds", "2", "--precision", "fp32"]
     command = [sys.executable, str(ROOT / "src" / "2_wavlm_feature_extraction.py"), "--metadata", str(metadata)]

@@ -1,6 +1,6 @@
-"""The Hugging Face hub: which commit a name stands for, and every way of not getting a repository as one line.
+"""The Hugging Face hub: the commit of a repository's revision, and failures as errors of one line.
 
-Imported only by what is about to use the hub: huggingface_hub takes a while to load.
+Import this only where the hub is about to be used: huggingface_hub takes a while to load.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ TIMEOUT_S = 10
 
 
 def commit(repo_id: str, kind: str, revision: str | None = None) -> str:
-    """The commit (40 digits) that a branch, tag or commit of a repository is; `kind` is "model" or "dataset".
+    """The commit (40 hex digits) of a branch, tag or commit of a repository; `kind` is "model" or "dataset".
 
-    Without a network, the commit that was last seen under this name. Ask this before anything else: the libraries
-    would repeat every request for minutes, and wait for ever where the hub accepts a connection and says nothing.
+    Without a network, the commit last seen under this name. Call this first: the libraries would repeat every request
+    for minutes, and would wait for ever if the hub accepted a connection and did not answer.
     """
     try:
         HfApi().repo_info(repo_id, repo_type=kind, revision=revision, timeout=TIMEOUT_S)
@@ -35,14 +35,14 @@ def commit(repo_id: str, kind: str, revision: str | None = None) -> str:
 def readable(flag: str, repo_id: str, kind: str, instead: str) -> Iterator[None]:
     """Turn what the hub's clients raise in the `with` block into `InputError`.
 
-    `flag` is what the user gave, as `--model org/name@v9`; `instead` what works without this repository.
+    `flag` is what the user gave, as in `--model org/name@v9`; `instead` says what to do without this repository.
     """
     page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
     try:
         yield
     except (OSError, ValueError, RuntimeError, errors.HTTPError, errors.RevisionResolutionError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, errors.HfHubHTTPError) else error
-        # datasets raises DatasetNotFoundError for all; what is not told apart by `commit` before it is gated
+        # datasets raises DatasetNotFoundError for everything; `commit` before it finds every cause but a gated data set
         if isinstance(cause, errors.GatedRepoError) or type(error).__name__ == "DatasetNotFoundError":
             why = f"{repo_id} is gated: ask for access at {page} and run `hf auth login`"
         elif isinstance(cause, errors.RevisionNotFoundError):

@@ -1,4 +1,4 @@
-"""From audio files to emotions, with the encoder and the settings a model was trained with."""
+"""From audio files to emotions, with the encoder and the settings that a model was trained with."""
 
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,24 @@ from speechemb.layers import take_layer
 from speechemb.paths import shown
 
 
-def encoder_of(meta: dict[str, Any], source: str | None):
-    """The encoder that `model.json` names, loaded from `source` if given; its revision has to be the same."""
+def encoder_of(meta: dict[str, Any], source: str | None) -> encoders.Encoder:
+    """The encoder that `model.json` names, loaded from `source` if given.
+
+    Raises:
+        ArtifactError: its revision is not the one in training.
+    """
     wanted = meta["encoder"]
     encoder = encoders.load(source or meta["encoder_source"], precision=meta["precision"])
     if encoder.identity["revision"] != wanted["revision"]:
         raise ArtifactError(
-            f"the model was trained on {wanted['name']} at {wanted['revision']}, but the encoder at hand is at "
+            f"the model was trained on {wanted['name']} at {wanted['revision']}, but the encoder found is at "
             f"{encoder.identity['revision']}: give the right one with --encoder"
         )
     return encoder
 
 
 def usable(files: list[Path]) -> tuple[list[tuple[Path, np.ndarray]], list[tuple[str, str]]]:
-    """Files with their waveforms at 16 kHz, and the files that cannot be used with the reason."""
+    """The files with their waveforms at 16 kHz; and the files that cannot be used, with the reasons."""
     good, bad = [], []
     for path in files:
         try:
@@ -42,8 +46,10 @@ def usable(files: list[Path]) -> tuple[list[tuple[Path, np.ndarray]], list[tuple
     return good, bad
 
 
-def predict(classifier: Classifier, encoder, meta: dict[str, Any], clips: list[tuple[Path, np.ndarray]]) -> list[list]:
-    """A row [path, emotion, probability of each class ...] for each file."""
+def predict(
+    classifier: Classifier, encoder: encoders.Encoder, meta: dict[str, Any], clips: list[tuple[Path, np.ndarray]]
+) -> list[list]:
+    """One row per file: [path, emotion, probability of each class ...]."""
     if not clips:
         return []
     vectors = encoder.embed([waveform for _, waveform in clips], meta["layers"], meta["pooling"])

@@ -1,18 +1,18 @@
-"""Changed copies of a clip, for training: another speed, pitch, noise and loudness, drawn anew for every copy.
+"""Augmented copies of a clip, for training: speed, pitch, noise and loudness are drawn anew for every copy.
 
-| change | drawn from | made by |
+| change | range | method |
 |---|---|---|
-| speed | 0.9 to 1.1 | resampling, as Kaldi's speed perturbation: the pitch moves along (Ko et al. 2015, "Audio Augmentation for Speech Recognition", INTERSPEECH) |
-| pitch | -2 to +2 semitones | phase vocoder and resampling (`librosa.effects.pitch_shift`): the length stays |
+| speed | 0.9 to 1.1 | resampling, as Kaldi's speed perturbation: the pitch changes with it (Ko et al. 2015, "Audio Augmentation for Speech Recognition", INTERSPEECH) |
+| pitch | -2 to +2 semitones | phase vocoder and resampling (`librosa.effects.pitch_shift`): the length stays the same |
 | noise | 10 to 30 dB SNR | white Gaussian noise, measured against the clip's own power |
 | gain | -6 to +6 dB | less where the clip would exceed full scale |
 
-What is drawn for a copy depends on the clip's id and the copy's number only: neither on the order of the clips nor on
-the batches. A copy is called `<clip id>#aug<k>`, k from 1; wherever clips are tested or drawn, copies are left out.
+What is drawn for a copy depends only on the clip's id and the copy's number, not on the order of the clips or the
+batches. A copy is called `<clip id>#aug<k>`, k from 1. Copies are never tested on and never shown on a map.
 """  # noqa: E501 (a table)
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ _FFT = 1024  # 64 ms: two periods of a deep voice
 
 @dataclass(frozen=True)
 class Change:
-    """What one copy differs in: factor, semitones, dB, dB; `noise` seeds the noise itself."""
+    """What is done to one copy: a factor, semitones, dB and dB; `noise` is the seed of the noise."""
 
     speed: float
     semitones: float
@@ -40,7 +40,7 @@ class Change:
 
 
 def settings(copies: int) -> dict[str, Any]:
-    """What an artifact's fingerprint covers."""
+    """The part of the npz's fingerprint that covers augmentation."""
     if not copies:
         return {"copies": 0}
     ranges = {"speed": list(SPEED), "semitones": list(SEMITONES), "snr_db": list(SNR_DB), "gain_db": list(GAIN_DB)}
@@ -48,11 +48,12 @@ def settings(copies: int) -> dict[str, Any]:
 
 
 def with_copies(clips: pd.DataFrame, copies: int) -> pd.DataFrame:
-    """The clips, then the first copy of each, then the second ...: `augmented_from` is empty or the original's id.
+    """The clips, then the first copy of each, then the second, and so on.
 
-    `duration_s` of a copy is that of its waveform; its other columns are the original's.
+    `augmented_from` is the original's id, or empty for an original. A copy has the `duration_s` of its own waveform;
+    its other columns are the original's.
     """
-    frames = [clips.assign(augmented_from="")]
+    tables = [clips.assign(augmented_from="")]
     for number in range(1, copies + 1):
         names = [copy_id(name, number) for name in clips["clip_id"]]
         speeds = [
@@ -60,37 +61,37 @@ def with_copies(clips: pd.DataFrame, copies: int) -> pd.DataFrame:
             for name, seconds in zip(names, clips["duration_s"], strict=True)
         ]
         seconds = clips["duration_s"] / speeds
-        frames.append(clips.assign(clip_id=names, duration_s=seconds, augmented_from=clips["clip_id"]))
-    return pd.concat(frames, ignore_index=True)
+        tables.append(clips.assign(clip_id=names, duration_s=seconds, augmented_from=clips["clip_id"]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def copy_id(clip_id: str, number: int) -> str:
-    """Name of a clip's copy, counted from 1: `ravdess/03-01-...#aug1`."""
+    """The id of a clip's copy, numbered from 1: `ravdess/03-01-...#aug1`."""
     return f"{clip_id}{MARK}{number}"
 
 
 def seed_of(name: str) -> int:
-    """The seed of a copy, from its name alone: equal in every run, on every machine."""
+    """The seed of a copy, from its id alone: the same in every run and on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def drawn(seed: int) -> Change:
-    """The change that belongs to a seed."""
+    """The change that a seed stands for."""
     rng = np.random.default_rng(seed)
     speed, semitones, snr_db, gain_db = (float(rng.uniform(*span)) for span in (SPEED, SEMITONES, SNR_DB, GAIN_DB))
     return Change(speed, semitones, snr_db, gain_db, int(rng.integers(2**63)))
 
 
 def within_limits(change: Change, n: int) -> Change:
-    """The same change for a clip of n samples, not so fast that it would become shorter than a clip may be."""
+    """The same change for a clip of n samples, slowed down where the copy would be shorter than MIN_SECONDS."""
     fastest = max(1.0, n / (MIN_SECONDS * SAMPLE_RATE))
-    return Change(**{**asdict(change), "speed": min(change.speed, fastest)})
+    return replace(change, speed=min(change.speed, fastest))
 
 
 def augmented(waveform: np.ndarray, seed: int) -> np.ndarray:
-    """A changed copy (m,) float32 of a 16 kHz waveform (n,) float32; the same seed gives the same copy.
+    """An augmented copy (m,) float32 of a 16 kHz waveform (n,) float32; the same seed gives the same copy.
 
-    m is n / speed, at least 0.1 s where the clip has that; no sample is beyond -1 or 1.
+    m is n / speed, and at least 0.1 s unless the clip itself is shorter. All samples lie between -1 and 1.
     """
     change = within_limits(drawn(seed), len(waveform))
     changed = pitched(sped(waveform, change.speed), change.semitones)
@@ -99,14 +100,14 @@ def augmented(waveform: np.ndarray, seed: int) -> np.ndarray:
 
 
 def sped(waveform: np.ndarray, factor: float) -> np.ndarray:
-    """`factor` times as fast by resampling: shorter by the factor, and f0 and formants higher by it."""
+    """`factor` times as fast, by resampling: length / factor, f0 and formants * factor."""
     import soxr
 
     return soxr.resample(waveform, SAMPLE_RATE * factor, SAMPLE_RATE, quality="HQ")
 
 
 def pitched(waveform: np.ndarray, semitones: float) -> np.ndarray:
-    """f0 and formants times 2^(semitones / 12), at the same length."""
+    """f0 and formants * 2^(semitones / 12), at the same length."""
     import librosa
 
     return librosa.effects.pitch_shift(
@@ -115,13 +116,13 @@ def pitched(waveform: np.ndarray, semitones: float) -> np.ndarray:
 
 
 def noisy(waveform: np.ndarray, snr_db: float, seed: int) -> np.ndarray:
-    """With white noise of exactly this signal-to-noise ratio over the whole clip (powers without DC)."""
+    """With white noise at exactly this signal-to-noise ratio over the whole clip (powers without DC)."""
     noise = np.random.default_rng(seed).standard_normal(len(waveform))
     wanted = waveform.std(dtype=np.float64) * 10 ** (-snr_db / 20)
     return waveform + noise * (wanted / noise.std())
 
 
 def louder(waveform: np.ndarray, gain_db: float) -> np.ndarray:
-    """By `gain_db`, or by as much as full scale allows."""
+    """Louder by `gain_db`, or by as much as full scale allows."""
     amplified = waveform * 10 ** (gain_db / 20)
     return amplified / max(1.0, float(np.abs(amplified).max()))

@@ -1,6 +1,6 @@
-"""Audio files as the encoders take them: decoded, mono, 16 kHz, float32; and the check that a clip is usable.
+"""Audio files as the encoders need them (mono, 16 kHz, float32), and the check that a clip is usable.
 
-soundfile tells the format by content, so AIFF or FLAC under a `.wav` name is read like any other file.
+soundfile goes by a file's content, so AIFF or FLAC under a `.wav` name is read like any other file.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import soxr
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
-SAMPLE_RATE = 16_000  # Hz, what every WavLM, HuBERT and wav2vec 2.0 was trained on
+SAMPLE_RATE = 16_000  # Hz, the rate that all WavLM, HuBERT and wav2vec 2.0 models expect
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".mp3")
 MIN_SECONDS = 0.1
 # RMS without DC, re full scale. The quietest RAVDESS clip has -64 dB; one 16-bit step of noise has -90 dB.
@@ -23,11 +23,11 @@ SILENCE_DB = -80.0
 LFS_HEAD = b"version https://git-lfs"  # the first line of a Git LFS pointer file
 LFS_REMEDY = "the clone holds Git LFS pointers, not audio: run `git lfs pull` in it"
 
-_MIN_RATE = 1_000  # Hz; below it nothing is speech, and resampling would blow a small file up to gigabytes
-_BLOCK = 1 << 20  # frames; read in blocks, because a damaged header may promise any number of frames
+_MIN_RATE = 1_000  # Hz; no speech is below it, and resampling could turn a small file into gigabytes
+_BLOCK = 1 << 20  # frames; read in blocks, because a damaged header may announce any number of frames
 # What libsndfile notes about a WAV or AIFF whose samples end early: the size announced, the size there is.
 _SHORT_CHUNK = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STREAMED = 0x7F000000  # sizes from here on are placeholders of a program that wrote WAV into a pipe
+_STREAMED = 0x7F000000  # larger sizes are placeholders, from programs that write WAV into a pipe
 
 
 class AudioError(InputError):
@@ -39,7 +39,7 @@ class AudioError(InputError):
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Waveform float32 mono `(n,)` at the file's own sample rate, and that rate in Hz; channels are averaged.
+    """Waveform `(n,)` float32 mono at the file's own sample rate, and that rate in Hz; channels are averaged.
 
     Raises `AudioError` where the file is missing, a Git LFS pointer, truncated or not audio.
     """
@@ -47,9 +47,9 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
 
 
 def load(path: str | Path, expected_sha256: str | None = None) -> np.ndarray:
-    """Waveform float32 mono `(n,)` at 16 kHz, resampled by soxr (HQ).
+    """Waveform `(n,)` float32 mono at 16 kHz, resampled by soxr (HQ).
 
-    Raises `AudioError` as `read` does, and where the file's bytes do not have `expected_sha256`.
+    Raises `AudioError` as `read` does, and where the SHA-256 of the file is not `expected_sha256`.
     """
     data = _bytes(path)
     if expected_sha256 and hashlib.sha256(data).hexdigest() != expected_sha256:
@@ -70,6 +70,12 @@ def check(waveform: np.ndarray, rate: int) -> str | None:
     if waveform.std(dtype=np.float64) < 10 ** (SILENCE_DB / 20):
         return "silent"
     return None
+
+
+def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
 
 
 def is_lfs_pointer(path: str | Path) -> bool:

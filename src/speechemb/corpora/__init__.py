@@ -1,7 +1,8 @@
-"""The corpora: a module each, whose docstring is the corpus card; `read` gives the clips of any of them.
+"""Step 1: one module per corpus, whose docstring is the corpus card; `read` gives the clips of any of them.
 
-A corpus module lists clips without opening their audio: `clips(folder)`, FOLDER (its name below `data/`),
-PUBLISHED (how many clips the complete corpus has) and SOURCE (where to get it).
+A corpus module lists clips without opening their audio. It has `clips(folder)`, FOLDER (the folder's name below
+`data/`), PUBLISHED (how many clips the complete corpus has) and SOURCE (where to get it). Importing this package
+loads the standard library only, so that a script's `--help` answers at once.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ WORDS = (*CORPORA, DEMO, TABLE + "FILE.csv")
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus's clips as listed, and where they came from."""
+    """The clips that a corpus lists, and where they came from."""
 
     name: str
     clips: list[Clip]
@@ -29,12 +30,14 @@ class Corpus:
     published: int | None = None  # number of clips of the complete corpus, where it is known
 
 
-def read(word: str, data_dir: str | None = None, source: str | None = None) -> Corpus:
+def read(word: str, data_dir: str | Path | None = None, source: str | None = None) -> Corpus:
     """The corpus that `--corpora` calls `word`.
 
-    `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Unless told, IEMOCAP comes
-    from the hub if no folder is given, and everything else from `data/`. Raises `InputError` where a corpus
-    cannot be had, naming the place to get it and the flag that points to it.
+    `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Where neither is given, IEMOCAP
+    comes from the hub and every other corpus from `data/`.
+
+    Raises:
+        InputError: the corpus is not there; the message says where to get it and which flag takes its folder.
     """
     if word.startswith(TABLE):
         return _read_table(word, data_dir)
@@ -53,19 +56,19 @@ def read(word: str, data_dir: str | None = None, source: str | None = None) -> C
     return Corpus(word, module.clips(folder), "local", folder, module.PUBLISHED)
 
 
-def _read_table(word: str, data_dir: str | None) -> Corpus:
+def _read_table(word: str, data_dir: str | Path | None) -> Corpus:
     if data_dir:
-        raise InputError(f"--data-dir does not go with {word}: a table's paths count from its own folder")
+        raise InputError(f"--data-dir does not go with {word}: paths in a table are relative to its own folder")
     file = existing(word.removeprefix(TABLE))
     return Corpus(table.corpus_name(file), table.clips(file), "local", file.parent)
 
 
-def _read_hub(word: str, folder: str, data_dir: str | None, source: str) -> Corpus:
+def _read_hub(word: str, folder: str, data_dir: str | Path | None, source: str) -> Corpus:
     if data_dir:
         raise InputError(
-            f"--data-dir is the folder of a local copy, but {word} is to come from {source}: drop one of them"
+            f"--data-dir is the folder of a local copy, but {word} is read from {source}: drop one of them"
         )
-    from speechemb.corpora import hub  # brings pandas, which --help does not wait for
+    from speechemb.corpora import hub  # loads pandas, which --help should not wait for
 
     clips, where, target = hub.read(word, source, DATA / folder / "hub")
     return Corpus(word, clips, where, target)

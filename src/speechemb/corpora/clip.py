@@ -1,43 +1,41 @@
-"""One clip as a corpus's files describe it, before its audio is opened; and how audio files are found."""
+"""A clip as the files of its corpus describe it, before its audio is opened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from speechemb.audio import decoding
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Fields as in `artifacts.METADATA_COLUMNS`; unknown is the empty string."""
+    """Fields as in `metadata.METADATA_COLUMNS`; a field that is unknown is the empty string."""
 
     clip_id: str
     path: Path
     corpus: str
-    emotion: str = ""  # in the spelling of `emotions.canonical`
+    emotion: str = ""  # spelled as by `labels.canonical`
     speaker: str = ""
     session: str = ""
     sentence: str = ""
     gender: str = ""
-    left_out: str = ""  # why the clip cannot be used; empty if it can
-
-
-def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if path.suffix.lower() in decoding.SUFFIXES and not path.name.startswith("."))
+    excluded: str = ""  # why the clip cannot be used; empty if it can
 
 
 def named_clips(
     folder: Path, corpus: str, describe: Callable[[str], dict[str, str]], recursive: bool = True
 ) -> list[Clip]:
-    """A clip for every audio file, from its name: `describe(stem)` gives the fields of `Clip` that it tells.
+    """One clip per audio file; `describe(stem)` gives the fields of `Clip` that the file's name tells.
 
-    Two files of one name (some copies of RAVDESS hold each recording twice) make one clip, the first.
+    Of two files with the same name (some copies of RAVDESS hold each recording twice) the second is excluded.
+
+    Raises:
+        InputError: there is no audio file.
     """
-    if not (paths := audio_files(folder, recursive)):
+    from speechemb.audio import decoding  # loads numpy and soundfile, which --help does without
+
+    if not (paths := decoding.audio_files(folder, recursive)):
         raise InputError(f"{shown(folder)} holds no audio file: give the folder of {corpus} with --data-dir")
     clips: dict[str, Clip] = {}
     for path in paths:
@@ -45,6 +43,6 @@ def named_clips(
         if clip.clip_id in clips:
             within = path.relative_to(folder).as_posix()
             reason = f"second file of one name: {shown(clips[clip.clip_id].path)}"
-            clip = replace(clip, clip_id=f"{corpus}/{within}", left_out=reason)
+            clip = replace(clip, clip_id=f"{corpus}/{within}", excluded=reason)
         clips[clip.clip_id] = clip
     return list(clips.values())

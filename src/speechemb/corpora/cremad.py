@@ -7,7 +7,7 @@ Clips     7,442: 91 actors (1001-1091), 12 sentences, 1.27-5.0 s; angry, disgust
 Files     <actor>_<sentence>_<EMO>_<level>.wav, level XX, LO, MD or HI; the actors' sex and age are in
           VideoDemographics.csv, beside AudioWAV
 Known     1076_MTI_SAD_XX is silent although 2.57 s long. Three pairs are the same bytes under two emotions
-          (1006_TIE HAP = NEU, 1013_WSI DIS = SAD, 1017_IWW ANG = FEA). Step 1 leaves these seven out: 4,895
+          (1006_TIE HAP = NEU, 1013_WSI DIS = SAD, 1017_IWW ANG = FEA). Step 1 excludes these seven: 4,895
           remain of the four-class set. Listeners who only hear a clip name the acted emotion in 40.9 % of
           cases.
 Paper     Cao et al. (2014), IEEE Transactions on Affective Computing 5(4), 377-390.
@@ -38,24 +38,24 @@ _NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(?:XX?|LO|MD|H
 
 
 def clips(folder: Path, corpus: str = "cremad") -> list[Clip]:
-    """Every audio file of `folder/AudioWAV`, or of `folder` itself. Also reads the bundled demo corpus."""
+    """One clip per audio file of `folder/AudioWAV`, or of `folder` itself; also for the bundled demo corpus."""
     where = folder / "AudioWAV" if (folder / "AudioWAV").is_dir() else folder
-    # The table lies beside AudioWAV, whichever of the two folders was given.
+    # The table is beside AudioWAV, whichever of the two folders was given.
     sexes = demographics(where.parent) or demographics(where)
     found = named_clips(where, corpus, describe, recursive=False)
     return [replace(clip, gender=sexes.get(clip.speaker, "")) for clip in found]
 
 
 def describe(stem: str) -> dict[str, str]:
-    """What the name `1001_DFA_ANG_XX` tells, as fields of `Clip`."""
+    """The fields of `Clip` that a name such as `1001_DFA_ANG_XX` tells."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow CREMA-D's naming"}
+        return {"excluded": "name does not follow CREMA-D's naming"}
     actor, sentence, emotion = name.groups()
     return {"emotion": EMOTIONS[emotion], "speaker": actor, "sentence": sentence}
 
 
 def demographics(folder: Path) -> dict[str, str]:
-    """Actor -> female or male, from `VideoDemographics.csv`; empty where the file is not there."""
+    """Actor -> female or male, from `VideoDemographics.csv`; empty if there is no such file."""
     path = folder / "VideoDemographics.csv"
     if not path.is_file():
         return {}

@@ -34,14 +34,14 @@ _NAME = re.compile(rf"({'|'.join(WOMEN + MEN)})([ab]\d\d)([WLEAFTN])[a-z]")
 
 
 def clips(folder: Path) -> list[Clip]:
-    """Every audio file under `folder` (the archive has them in `wav/`)."""
+    """One clip per audio file under `folder` (the archive has them in `wav/`)."""
     return named_clips(folder, "emodb", describe)
 
 
 def describe(stem: str) -> dict[str, str]:
-    """What the name `03a01Fa` tells, as fields of `Clip`."""
+    """The fields of `Clip` that a name such as `03a01Fa` tells."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow EmoDB's naming"}
+        return {"excluded": "name does not follow EmoDB's naming"}
     speaker, text, emotion = name.groups()
     return {
         "emotion": EMOTIONS[emotion],

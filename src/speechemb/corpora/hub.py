@@ -1,13 +1,13 @@
-"""Copies of IEMOCAP and CREMA-D on the Hugging Face hub, kept as audio files below `data/<corpus>/hub/`.
+"""Copies of IEMOCAP and CREMA-D on the Hugging Face hub, saved as audio files below `data/<corpus>/hub/`.
 
 Zahra99/IEMOCAP_Audio   splits session1 .. session5, the 5,531 turns of the four-class set; `audio`, `label`.
-                        The speaker is known only where the audio record bears the turn's name.
+                        The speaker is known only where the audio record has the turn's name.
 AbstractTTS/IEMOCAP     10,039 turns; `file`, `major_emotion`; 6,877 in the four-class set
 AbstractTTS/CREMA-D     7,442 clips, `file`, `major_emotion`
 confit/cremad-parquet   the same in splits train, validation, test; `file`, `emotion`, `label`
 
-Any other data set with an `audio` column and one of LABEL_COLUMNS is read in the same way. Audio is taken
-undecoded: neither torchcodec nor ffmpeg is needed. What a data set says, file names first, is not trusted.
+Any other data set with an `audio` column and one of LABEL_COLUMNS is read in the same way. Audio is not decoded
+here, so neither torchcodec nor ffmpeg is needed. The content of a data set, its file names above all, is untrusted.
 """
 
 import logging
@@ -37,7 +37,7 @@ _SUFFIX = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"FORM": ".aiff"}
 
 
 def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]:
-    """The clips of a hub copy, `<hub id>@<commit>`, and the folder below `folder` that now holds its audio.
+    """The clips of a hub copy, `<hub id>@<commit>`, and the folder below `folder` that its audio was saved in.
 
     `source` is `hub`, for the corpus's usual copy, or `<hub id>[@revision]`.
     """
@@ -59,14 +59,16 @@ def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]
         clips.append(Clip(clip_id=f"{corpus}/{stem}", path=path, corpus=corpus, **known))
     if differing:
         log.warning(
-            "%s labels %d clips otherwise than their names do (%s): the acted emotion in the name is used",
-            *(hub_id, len(differing), first(differing)),
+            "%s: the labels of %d clips differ from their names (%s): the acted emotion in the name is used",
+            hub_id,
+            len(differing),
+            first(differing),
         )
     return clips, f"{hub_id}@{commit}", target
 
 
 def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]:
-    """The data set's commit and its splits, audio undecoded; whatever fails becomes an `InputError`."""
+    """The data set's commit and its splits, audio undecoded; every failure becomes an `InputError`."""
     import datasets
 
     from speechemb import huggingface
@@ -75,12 +77,12 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
     with huggingface.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
         commit = huggingface.commit(hub_id, "dataset", revision)
         loaded = datasets.load_dataset(hub_id, revision=commit)
-    # Without a network, datasets gives what it has, whatever was asked for; its cache folder is named by the commit.
+    # Without a network, datasets gives any commit it has in its cache; the cache folder has the commit's name.
     cached = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
     if cached != {commit}:
         raise InputError(
             f"--{corpus}-source {hub_id}@{revision}: the hub cannot be reached, and the cache here holds another "
-            f"commit ({first(sorted(cached))}): try again with a network, or leave out the part after @"
+            f"commit ({first(sorted(cached))}): try again with a network, or give no revision after the @"
         )
     undecoded = datasets.Audio(decode=False)
     for split, rows in loaded.items():
@@ -107,25 +109,25 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
             if not record.get("bytes"):
                 raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")
             if names and label is not None:
-                label = names[label] if label >= 0 else ""  # -1 is an unlabelled row
+                label = names[label] if label >= 0 else ""  # -1: not labelled
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
             yield split, number, name, canonical(str(label or "")), record["bytes"]
 
 
 def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
-    """What is known of a row; a name that follows the corpus's naming counts more than the columns."""
+    """The fields of `Clip` for one row; a name that follows the corpus's naming overrides the columns."""
     known = _MODULES[corpus].describe(name)
-    if known.get("left_out"):
+    if known.get("excluded"):
         session = re.fullmatch(r"session([1-5])", split)
         known = {"session": f"Ses0{session[1]}"} if session and corpus == "iemocap" else {}
     known.setdefault("emotion", label)
     if not known["emotion"]:
-        known["left_out"] = "no emotion label"
+        known["excluded"] = "no emotion label"
     return known
 
 
 def _stem(name: str, taken: set[str], fallback: str) -> str:
-    """A file's stem that cannot leave its folder and was not used before (case does not count)."""
+    """A stem that cannot leave the folder and has not been used before (ignoring case)."""
     stem = name if _STEM.fullmatch(name) and name.lower() not in taken else fallback
     taken.add(stem.lower())
     return stem

@@ -1,15 +1,15 @@
 r"""IEMOCAP, the Interactive Emotional Dyadic Motion Capture Database.
 
 Source    https://sail.usc.edu/iemocap (on request, for research); 16 kHz mono WAV. Copies are on the hub.
-Clips     10,039 turns of five sessions, ten actors, two a session. Four-class set: neutral 1708, angry 1103,
+Clips     10,039 turns of five sessions, ten actors, two per session. Four-class set: neutral 1708, angry 1103,
           sad 1084, excited 1041 and happy 595 together as happy: 5,531, by session 1085 1023 1151 1031 1241.
 Files     Session1/sentences/wav/<dialogue>/<turn>.wav, labels in Session1/dialog/EmoEvaluation/<dialogue>.txt
-          a line a turn: [6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]
-          Turn Ses01F_impro04_M007 is of session 1, dialogue Ses01F_impro04, speaker Ses01_M: the letter of
-          the last field.
-Known     Ses01F is the actor who wore the markers, not the speaker: taking it for the speaker is wrong for
-          2,750 of the 5,531. The release holds macOS files (._*) beside the labels. xxx marks turns whose
-          annotators did not agree. What is said is not listed here, so `sentence` stays empty.
+          with one line per turn: [6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]
+          Turn Ses01F_impro04_M007 belongs to session 1, dialogue Ses01F_impro04, speaker Ses01_M: the speaker's
+          letter is that of the last field.
+Known     Ses01F names the actor who wore the markers, not the speaker; taken for the speaker it is wrong in
+          2,750 of the 5,531 turns. The release holds macOS files (._*) beside the labels. xxx marks turns whose
+          annotators did not agree. The label files do not say what is spoken, so `sentence` stays empty.
 Paper     Busso et al. (2008), Language Resources and Evaluation 42, 335-359.
 """
 
@@ -32,7 +32,7 @@ _TURN = re.compile(r"(Ses0[1-5])[FM]_\w+_([FM])(?:XX)?\d+")
 
 
 def clips(folder: Path) -> list[Clip]:
-    """Every turn that the label files of `folder/IEMOCAP_full_release`, or of `folder` itself, name."""
+    """One clip per turn in the label files of `folder/IEMOCAP_full_release`, or of `folder` itself."""
     release = folder / "IEMOCAP_full_release"
     release = release if release.is_dir() else folder
     files = sorted(release.glob("Session[1-5]/dialog/EmoEvaluation/*.txt"))
@@ -46,22 +46,22 @@ def clips(folder: Path) -> list[Clip]:
 
 
 def _dialogue(file: Path) -> list[Clip]:
-    """The turns of one label file; their audio lies in the session's `sentences/wav/<dialogue>/`."""
+    """The turns of one label file; their audio is in the session's `sentences/wav/<dialogue>/`."""
     wav = file.parents[2] / "sentences" / "wav" / file.stem
     text = file.read_text(encoding="utf-8", errors="replace")  # annotators' comments are not always UTF-8
     found = []
     for _, _, turn, label, *_ in _LABEL.findall(text):
         known = {"emotion": canonical(label), **describe(turn)}
         if label == "xxx":
-            known["left_out"] = "no majority label (xxx)"
+            known["excluded"] = "no majority label (xxx)"
         found.append(Clip(clip_id=f"iemocap/{turn}", path=wav / f"{turn}.wav", corpus="iemocap", **known))
     return found
 
 
 def describe(turn: str) -> dict[str, str]:
-    """What the name `Ses01F_impro04_M007` tells, as fields of `Clip`: here speaker `Ses01_M`."""
+    """The fields of `Clip` that a name such as `Ses01F_impro04_M007` tells: here speaker `Ses01_M`."""
     if not (name := _TURN.fullmatch(turn)):
-        return {"left_out": "name does not follow IEMOCAP's naming"}
+        return {"excluded": "name does not follow IEMOCAP's naming"}
     session, letter = name.groups()
     return {
         "speaker": f"{session}_{letter}",

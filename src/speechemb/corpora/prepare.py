@@ -1,6 +1,6 @@
-"""From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why not.
+"""From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why others are not.
 
-In this order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
+The order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
 """
 
 import logging
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A corpus ready to be written: `artifacts.write_metadata(path, frame, excluded, **content)`."""
+    """A corpus ready to be written: `metadata.write_metadata(path, clips, excluded, **content)`."""
 
     corpus: str
-    frame: pd.DataFrame
+    clips: pd.DataFrame
     excluded: pd.DataFrame
     content: dict[str, Any]
 
@@ -41,8 +41,10 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     """Choose and check the clips of a corpus.
 
     `wanted`: classes in canonical spelling, None for all. `fraction`: part of the clips of these classes,
-    drawn with `seed`. Raises `InputError` where files are Git LFS pointers, two clips have one id, or no clip
-    is left.
+    drawn with `seed`.
+
+    Raises:
+        InputError: files are Git LFS pointers, two clips have the same id, or no clip is kept.
     """
     clips = sorted(corpus.clips, key=lambda clip: clip.clip_id)
     _check_ids(clips)
@@ -55,7 +57,7 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
     examined = _threaded(examine, _kept(clips), "checking")
     found = dict(zip([clip.clip_id for clip in _kept(clips)], examined, strict=True))
-    clips = [replace(clip, left_out=clip.left_out or found[clip.clip_id][2]) for clip in clips]
+    clips = [replace(clip, excluded=clip.excluded or found[clip.clip_id][2]) for clip in clips]
     if not (kept := _kept(clips)):
         raise InputError(_nothing_left(corpus, clips, wanted))
     content = {
@@ -66,17 +68,17 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
         "seed": seed,
         "clips_sha256": provenance.fingerprint(clips=[[c.clip_id, hashes[c.clip_id]] for c in kept]),
     }
-    return Prepared(corpus.name, _frame(kept, found, hashes), _excluded(clips), content)
+    return Prepared(corpus.name, _table(kept, found, hashes), _excluded(clips), content)
 
 
 def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
-    """Leave out clips whose files are byte-identical but whose emotions differ: at most one can be right.
+    """Exclude clips whose files are byte-identical but whose emotions differ: at most one can be right.
 
-    Identical clips of one emotion are kept; they share a group when folds are made.
+    Identical clips of one emotion are kept; folds never separate them.
     """
     twins = defaultdict(list)
     for clip in clips:
-        if not clip.left_out and hashes[clip.clip_id]:
+        if not clip.excluded and hashes[clip.clip_id]:
             twins[hashes[clip.clip_id]].append(clip)
     reasons = {}
     for group in twins.values():
@@ -84,14 +86,14 @@ def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]
             others = [f"{c.clip_id} ({c.emotion})" for c in group if c.emotion != clip.emotion]
             if others:
                 reasons[clip.clip_id] = f"same audio under another emotion: {', '.join(others)}"
-    return [replace(clip, left_out=clip.left_out or reasons.get(clip.clip_id, "")) for clip in clips]
+    return [replace(clip, excluded=clip.excluded or reasons.get(clip.clip_id, "")) for clip in clips]
 
 
 def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
     """Exactly `max(1, round(fraction * n))` clips, stratified by emotion and session.
 
-    Every stratum gets the whole part of its share, and those with the largest remainders one more (Hamilton's
-    method). Does not depend on the order of `clips`.
+    Every stratum gets the whole part of its share, and those with the largest remainders get one more
+    (Hamilton's method). The order of `clips` does not matter.
     """
     if fraction == 1 or not clips:
         return clips
@@ -108,7 +110,7 @@ def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
 
 
 def examine(clip: Clip) -> tuple[float, int, str]:
-    """Seconds, sample rate in Hz and, where the audio is unusable, the reason."""
+    """Duration in seconds, sample rate in Hz, and why the audio is unusable (empty if it is usable)."""
     try:
         waveform, rate = decoding.read(clip.path)
     except decoding.AudioError as error:
@@ -117,50 +119,50 @@ def examine(clip: Clip) -> tuple[float, int, str]:
 
 
 def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
-    """Raise where two corpora share a name or none has a class asked for; warn where only some have it."""
+    """Raise if two corpora have the same name, or no corpus has a class asked for; warn if only some have it."""
     names = [one.corpus for one in prepared]
     if len(set(names)) < len(names):
         raise InputError(f"--corpora: two corpora are named {first(sorted(names))}: rename a table's file")
     for label in wanted or []:
-        without = [one.corpus for one in prepared if label not in set(one.frame.emotion)]
+        without = [one.corpus for one in prepared if label not in set(one.clips.emotion)]
         if len(without) == len(prepared):
             raise InputError(
                 f"--emotions {label}: no clip of {', '.join(without)} has this emotion; found: "
-                f"{', '.join(ordered(e for one in prepared for e in one.frame.emotion))}"
+                f"{', '.join(ordered(e for one in prepared for e in one.clips.emotion))}"
             )
         for name in without:
             log.warning("%s: no clip has the emotion %s", name, label)
 
 
 def counts(prepared: Iterable[Prepared]) -> pd.DataFrame:
-    """Clips, speakers and minutes for every corpus and emotion, and for every corpus as a whole."""
+    """Clips, speakers and minutes per corpus and emotion, and per corpus."""
     lines = []
     for one in prepared:
-        for label in [*ordered(one.frame.emotion), "all"]:
-            part = one.frame if label == "all" else one.frame[one.frame.emotion == label]
-            # Where speakers are unknown, none is counted.
+        for label in [*ordered(one.clips.emotion), "all"]:
+            part = one.clips if label == "all" else one.clips[one.clips.emotion == label]
+            # Unknown speakers are not counted.
             speakers = part.speaker[part.speaker != ""].nunique()
             lines.append((one.corpus, label, len(part), speakers or "-", part.duration_s.sum() / 60))
     return pd.DataFrame(lines, columns=["corpus", "emotion", "clips", "speakers", "minutes"]).round(1)
 
 
-def left_out(one: Prepared) -> dict[str, int]:
-    """Reason -> number of clips, most first; reasons that name another clip count together."""
+def reasons(one: Prepared) -> dict[str, int]:
+    """Reason -> number of clips, most frequent first; the part of a reason that names another clip is dropped."""
     return one.excluded.reason.str.split(":").str[0].value_counts().to_dict()
 
 
 def _kept(clips: list[Clip]) -> list[Clip]:
-    return [clip for clip in clips if not clip.left_out]
+    return [clip for clip in clips if not clip.excluded]
 
 
 def _mark(clips: list[Clip], when: Callable[[Clip], object], reason: str) -> list[Clip]:
-    return [replace(clip, left_out=reason) if not clip.left_out and when(clip) else clip for clip in clips]
+    return [replace(clip, excluded=reason) if not clip.excluded and when(clip) else clip for clip in clips]
 
 
 def _check_ids(clips: list[Clip]) -> None:
     ids = pd.Series([clip.clip_id for clip in clips])
     if (double := ids[ids.duplicated()]).any():
-        raise InputError(f"two clips have one name: {first(list(double))}: rename or remove one of each")
+        raise InputError(f"two clips have the same name: {first(list(double))}: rename or remove one of each")
 
 
 def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
@@ -172,7 +174,7 @@ def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
 
 
 def _hash(clip: Clip) -> str:
-    """SHA-256 of the file; nothing where it is empty or cannot be read, which `examine` will say."""
+    """SHA-256 of the file; empty if it is empty or cannot be read, which `examine` reports."""
     try:
         return provenance.sha256_file(clip.path) if clip.path.stat().st_size else ""
     except OSError:
@@ -187,26 +189,26 @@ def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> 
         return list(done)
 
 
-def _frame(kept: list[Clip], rows: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
-    frame = pd.DataFrame([vars(clip) for clip in kept])
-    frame["path"] = [shown(clip.path) for clip in kept]
-    frame["duration_s"] = [rows[clip.clip_id][0] for clip in kept]
-    frame["sample_rate"] = [rows[clip.clip_id][1] for clip in kept]
-    frame["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
-    return frame[list(METADATA_COLUMNS)]
+def _table(kept: list[Clip], examined: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame([vars(clip) for clip in kept])
+    table["path"] = [shown(clip.path) for clip in kept]
+    table["duration_s"] = [examined[clip.clip_id][0] for clip in kept]
+    table["sample_rate"] = [examined[clip.clip_id][1] for clip in kept]
+    table["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
+    return table[list(METADATA_COLUMNS)]
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:
-    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.left_out) for clip in clips if clip.left_out]
+    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.excluded) for clip in clips if clip.excluded]
     return pd.DataFrame(rows, columns=EXCLUDED_COLUMNS)
 
 
 def _nothing_left(corpus: Corpus, clips: list[Clip], wanted: list[str] | None) -> str:
-    reasons = pd.Series([clip.left_out.split(":")[0] for clip in clips]).value_counts()
+    reasons = pd.Series([clip.excluded.split(":")[0] for clip in clips]).value_counts()
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     known = ordered(clip.emotion for clip in clips if clip.emotion)
     return (
-        f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is left ({why}); "
+        f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is kept ({why}); "
         f"asked for: {', '.join(wanted or ['all'])}; it has: {', '.join(known) or 'no emotion'}: check "
         f"--emotions and the folder (--data-dir)"
     )

@@ -6,7 +6,7 @@ Clips     1,440 of speech: 24 actors (odd numbers male), two sentences, two repe
 Files     <modality>-<channel>-<emotion>-<intensity>-<statement>-<repetition>-<actor>.wav; channel 01 =
           speech, 02 = song. Usually in folders Actor_01 .. Actor_24; WAV and FLAC are read.
 Known     Five speech clips are stereo. Some copies on the web hold every file twice, in a folder inside the
-          folder. Songs are left out: they are sung to a given melody.
+          folder. Songs are excluded: they are sung to a given melody.
 Paper     Livingstone & Russo (2018), PLoS ONE 13(5): e0196391.
 """
 
@@ -33,19 +33,19 @@ _NAME = re.compile(r"\d\d-(0[12])-(0[1-8])-0[12]-(0[12])-0[12]-(\d\d)")
 
 
 def clips(folder: Path) -> list[Clip]:
-    """Every audio file under `folder`."""
+    """One clip per audio file under `folder`."""
     return named_clips(folder, "ravdess", describe)
 
 
 def describe(stem: str) -> dict[str, str]:
-    """What the name `03-01-05-01-02-01-12` tells, as fields of `Clip`."""
+    """The fields of `Clip` that a name such as `03-01-05-01-02-01-12` tells."""
     if not (name := _NAME.fullmatch(stem)):
-        return {"left_out": "name does not follow RAVDESS's naming"}
+        return {"excluded": "name does not follow RAVDESS's naming"}
     channel, emotion, statement, actor = name.groups()
     return {
         "emotion": EMOTIONS[emotion],
         "speaker": actor,
         "sentence": statement,
         "gender": "male" if int(actor) % 2 else "female",
-        "left_out": "song, not speech" if channel == "02" else "",
+        "excluded": "song, not speech" if channel == "02" else "",
     }

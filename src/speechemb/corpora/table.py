@@ -1,8 +1,8 @@
-"""Any other corpus: a CSV with the columns `path` and `emotion`, a row a clip.
+"""Any other corpus: a CSV with the columns `path` and `emotion`, one row per clip.
 
-Columns `speaker`, `session`, `sentence` and `gender` are used where they are given, others are ignored.
-Paths count from the CSV's folder, else from the project's root. Fields are separated by commas or tabs;
-UTF-8, with or without byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
+Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored. Paths are
+relative to the CSV's folder, or else to the project's root. Fields are separated by commas or tabs; the encoding
+is UTF-8, with or without byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
 """
 
 import csv
@@ -23,7 +23,7 @@ _GENDERS = {"f": "female", "woman": "female", "m": "male", "man": "male"}
 
 
 def corpus_name(file: Path) -> str:
-    """The corpus's name: lower case, with underscores for everything that is neither letter nor digit."""
+    """The corpus's name: the file's, in lower case, with underscores for everything but letters and digits."""
     name = re.sub(r"[^a-z0-9]+", "_", file.stem.lower()).strip("_")
     if not name or name.endswith("_excluded"):
         raise InputError(f"{shown(file)}: a corpus cannot be named after this file: rename it, as in my_clips.csv")
@@ -31,7 +31,7 @@ def corpus_name(file: Path) -> str:
 
 
 def clips(file: Path) -> list[Clip]:
-    """A clip for every row of the CSV."""
+    """One clip per row of the CSV."""
     corpus, rows = corpus_name(file), _rows(file)
     paths = [_locate(file, row["path"]) for _, row in rows]
     return [
@@ -50,7 +50,7 @@ def clips(file: Path) -> list[Clip]:
 
 
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and fields of every row, stripped; columns other than ours are ignored."""
+    """Line number and fields of every row, without spaces around them."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
         if "\0" in text:
@@ -75,7 +75,7 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         if empty := [str(line) for line, row in rows if not row[column]]:
             raise InputError(f"{shown(file)}: column {column} is empty in row {first(empty)}: fill it in")
     if not rows:
-        raise InputError(f"{shown(file)} lists no clip: give a row a clip, with path and emotion")
+        raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
     return rows
 
 
@@ -84,21 +84,21 @@ def _check_columns(file: Path, columns: list[str]) -> None:
         if column not in columns:
             raise InputError(
                 f"{shown(file)} has no column {column} (found: {', '.join(columns) or 'none'}): it needs "
-                f"{' and '.join(REQUIRED)}, and takes {', '.join(OPTIONAL)}"
+                f"{' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}"
             )
     if twice := [name for name in REQUIRED + OPTIONAL if columns.count(name) > 1]:
         raise InputError(f"{shown(file)} has column {first(twice)} twice: keep one")
 
 
 def _locate(file: Path, text: str) -> Path:
-    """Absolute path of a clip, in the CSV's folder unless it only exists below the project's root."""
-    # os.path, because Path.exists raises for names that no file can have
+    """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root."""
+    # os.path, because Path.exists raises for names that are not valid file names
     beside, below_root = (os.path.normpath(folder / text) for folder in (file.parent, ROOT))
     return Path(below_root if os.path.exists(below_root) and not os.path.exists(beside) else beside)
 
 
 def _names(file: Path, paths: list[Path]) -> list[str]:
-    """The shortest unique names: stems, else paths within their common folder, without or with suffix."""
+    """The shortest unique names: stems, or else paths within the common folder, without or with suffix."""
     if len(set(paths)) < len(paths):
         twice = [path.name for path, n in Counter(paths).items() if n > 1]
         raise InputError(f"{shown(file)} lists a file twice: {first(twice)}: keep one row of each")

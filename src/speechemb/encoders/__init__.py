@@ -1,4 +1,4 @@
-"""Step 2, the models: recordings in, pooled hidden states out. A model family, or a set of features, enters here.
+"""Step 2, the models: recordings in, pooled hidden states out. New model families and feature sets belong here.
 
 Importing this package loads neither torch nor numpy, so that a script's `--help` answers at once.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-# Short names for --model and for file names. Paths count from the project's root.
+# Short names for --model and for file names. Paths are relative to the project's root.
 TAGS = {
     "wavlm_base": "microsoft/wavlm-base",
     "wavlm_base_plus": "microsoft/wavlm-base-plus",
@@ -22,7 +22,7 @@ TAGS = {
     "wav2vec2_base": "facebook/wav2vec2-base",
     "wavlm_nano": "models/wavlm-nano",
 }
-ACOUSTIC = "acoustic"  # the baseline without a network: tag and name
+ACOUSTIC = "acoustic"  # the baseline without a network: its tag and its name for --model
 DEFAULT = "wavlm_base"
 POOLINGS = ("mean", "std", "max", "first", "last")
 
@@ -34,10 +34,10 @@ class Encoder(Protocol):
     dim: int
     precision: str
     identity: dict[str, Any]
-    own_pooling: list[str] | None  # where the encoder pools in one way only; None: any of POOLINGS
-    workers: int  # batches to compute at once
-    batch_seconds: int  # audio in a batch, unless the user says otherwise
-    settled: bool  # False: the first `embed` settles the precision and has to be done before the others begin
+    own_pooling: list[str] | None  # if the encoder pools in one way only; None: any of POOLINGS
+    workers: int  # batches computed at the same time
+    batch_seconds: int  # seconds of audio per batch, unless the user sets it
+    settled: bool  # False: the first `embed` settles the precision and has to end before others start
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms."""
@@ -45,7 +45,7 @@ class Encoder(Protocol):
 
 
 def tag_of(model: str) -> str:
-    """The encoder's tag in file names: the tag itself, that of a known hub id, else a slug of the last part."""
+    """The encoder's tag in file names: a tag of TAGS (also for its hub id), or else a slug of the name's last part."""
     name, _, revision = model.partition("@")
     tag = name if name in (*TAGS, ACOUSTIC) else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
     tag = tag or re.sub(r"[^a-z0-9]+", "_", Path(name).name.lower()).strip("_") or "encoder"
@@ -56,8 +56,8 @@ def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
     """The encoder that `--model` names: a tag, `acoustic`, a folder, or a hub id with optional `@revision`.
 
     Raises:
-        InputError: it cannot be had, is of no supported family, its weights do not fit, or the device lacks
-            `precision`.
+        InputError: the model is not there or not of a supported family, its weights do not fit, or the device is
+            missing or lacks `precision`.
     """
     if model == ACOUSTIC:
         from speechemb.encoders.acoustic import Acoustic

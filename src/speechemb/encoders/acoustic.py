@@ -1,9 +1,9 @@
-"""The baseline every embedding has to beat: acoustic functionals of librosa, no network, no learning.
+"""The baseline that embeddings have to beat: acoustic functionals by librosa, without a network or learning.
 
 Frames of 25 ms every 10 ms: 20 MFCC with first and second differences, 40 log-mel bands, log f0 (YIN) over the voiced
 frames, log energy, and six measures of spectral shape; of each the mean, the standard deviation and five percentiles
-over the clip, as in the functionals of ComParE and eGeMAPS (Schuller et al. 2013, Eyben et al. 2016), though not
-those very sets. Two more numbers: the voiced fraction and the duration in seconds.
+over the clip. The set is similar to ComParE and eGeMAPS (Schuller et al. 2013, Eyben et al. 2016), but not one of
+them. Two more numbers: the voiced fraction and the duration in seconds.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ from speechemb.audio.decoding import SAMPLE_RATE
 
 PERCENTILES = (5, 25, 50, 75, 95)
 _WINDOW, _HOP, _FFT = 400, 160, 512
-_PITCH_WINDOW = 1024  # 64 ms hold two periods of the lowest f0
-_F0_RANGE = (60.0, 500.0)  # Hz: adult speech, emotional included
+_PITCH_WINDOW = 1024  # 64 ms: at least two periods of the lowest f0
+_F0_RANGE = (60.0, 500.0)  # Hz: adult speech, including emotional speech
 _VOICED_ABOVE = 0.5  # normalised autocorrelation at the lag found
 
 
 class Acoustic:
-    """Has the interface of `encoders.Encoder`, with a single layer numbered 0."""
+    """An `encoders.Encoder` with a single layer, numbered 0."""
 
     own_pooling = ["functionals"]
     n_layers = 0
@@ -32,13 +32,13 @@ class Acoustic:
         self.dim = len(functionals(probe))
         self.identity: dict[str, Any] = {
             "name": "librosa functionals",
-            "revision": "1",  # raised when the definition above changes
+            "revision": "1",  # increased when the functionals change
             "dim": self.dim,
             "n_layers": 0,
         }
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
-        """Functionals (B, 1, dim) float32 of 16 kHz mono waveforms, on all cores."""
+        """Functionals (B, 1, dim) float32 of 16 kHz mono waveforms, computed on all cores."""
         from joblib import Parallel, delayed
 
         rows = Parallel(n_jobs=-1, batch_size=4)(delayed(functionals)(waveform) for waveform in waveforms)
@@ -62,7 +62,7 @@ def _statistics(frames: np.ndarray) -> np.ndarray:
 
 
 def _frames(waveform: np.ndarray) -> np.ndarray:
-    """Frame-wise features (features, frames)."""
+    """Features of every frame, (features, frames)."""
     import librosa
 
     spectrum = np.abs(librosa.stft(waveform, n_fft=_FFT, hop_length=_HOP, win_length=_WINDOW))
@@ -84,7 +84,7 @@ def _frames(waveform: np.ndarray) -> np.ndarray:
 
 
 def _pitch(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log f0 in log Hz and whether the frame is voiced, both (frames,)."""
+    """Natural log of f0 in Hz, and whether the frame is voiced; both (frames,)."""
     import librosa
 
     low, high = _F0_RANGE

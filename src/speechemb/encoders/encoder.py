@@ -8,24 +8,23 @@ import torch
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import TAGS, pretrained
 from speechemb.encoders.pooling import Statistics, frame_statistics, merge, pool
-from speechemb.encoders.wav2vec2 import Network
 from speechemb.errors import InputError
 from speechemb.paths import existing
 
 log = logging.getLogger(__name__)
 
-WINDOW_S = 30  # recordings longer than this are cut into equal windows: attention costs grow with the square
-CPU_BATCH_S = 10  # audio seconds in a batch where every core takes one of its own: its activations stay in the cache
-FORWARD_S = 120  # audio seconds in one pass of the network at most, whatever the caller's batch
+WINDOW_S = 30  # longer recordings are cut into equal windows: the cost of attention grows with the square of the length
+CPU_BATCH_S = 10  # seconds of audio per batch where every core takes a batch: the activations stay in its cache
+FORWARD_S = 120  # seconds of audio in one pass of the network at most, however large the batch
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CHECKED_CLIPS = 4  # of the first batch, when `auto` has chosen half precision
-MIN_COSINE = 0.999  # of a half-precision hidden state to the fp32 one, or `auto` goes on in fp32
+CHECKED_CLIPS = 4  # of the first batch, where `auto` has chosen half precision
+MIN_COSINE = 0.999  # of a half-precision hidden state to the fp32 one; below it `auto` continues in fp32
 
 
 class PretrainedEncoder:
-    """A loaded model. `precision` is what is used; with "auto" it is settled only after the first `embed`.
+    """A loaded model. `precision` is the one in use; with "auto" it is settled only after the first `embed`.
 
-    Pass a recorded `precision` ("fp32", "bf16", "fp16") to `load` to repeat an earlier choice without a check.
+    To repeat the choice of an earlier run without a check, pass its `precision` ("fp32", "bf16", "fp16") to `load`.
     """
 
     own_pooling = None
@@ -36,27 +35,33 @@ class PretrainedEncoder:
         self.dim = identity["dim"]
         self.device = device
         on_cpu = device.type == "cpu"
-        self.workers = torch.get_num_threads() if on_cpu else 2  # elsewhere one decodes while the other computes
+        self.workers = (
+            torch.get_num_threads() if on_cpu else 2
+        )  # elsewhere one batch is decoded while the other is computed
         self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
         self._reference = None
+        network = pretrained.FAMILIES[identity["model_type"]]
         model = model.eval().requires_grad_(False).to(device)
         if precision == "auto" and self.precision != "fp32":
-            self._reference = Network(model, torch.float32)
-        # Cast here, never under inference_mode: weights made there fall off torch's fast bf16 paths.
-        self._network = Network(model, PRECISIONS[self.precision])
+            self._reference = network(model, torch.float32)
+        # Cast here, never under inference_mode: weights made there miss torch's fast bf16 paths.
+        self._network = network(model, PRECISIONS[self.precision])
 
     @property
     def settled(self) -> bool:
-        """Whether the precision stands: with "auto" only after the first `embed`."""
+        """Whether the precision is final: with "auto" only after the first `embed`."""
         return self._reference is None
 
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """Pooled hidden states (B, len(layers), dim * len(methods)) float32.
 
-        `waveforms`: 16 kHz mono float32. Layer 0 is the transformer's input, layer n the output of its n-th block:
-        transformers' `hidden_states[n]`, so for models with `do_stable_layer_norm` before the final layer norm.
-        Raises ValueError for a layer the model does not have and for a clip too short to make one frame.
+        `waveforms`: 16 kHz mono float32. Layer n is `hidden_states[n]` in transformers. Layer 0: the projected CNN
+        features, with the positional convolution added; layer n: the output of the n-th block. In models with
+        `do_stable_layer_norm` the last layer is taken before the final layer norm.
+
+        Raises:
+            ValueError: a layer that the model does not have, or a clip too short for one frame.
         """
         missing = [n for n in layers if not 0 <= n <= self.n_layers]
         if missing:
@@ -68,7 +73,7 @@ class PretrainedEncoder:
         return torch.stack([pooled[n] for n in layers], dim=1).numpy()
 
     def _windows(self, waveforms: list[np.ndarray]) -> tuple[list[torch.Tensor], list[int]]:
-        """The windows of all recordings, normalised as the model's feature extractor does, and how many each has."""
+        """The windows of all recordings, normalised as by the model's feature extractor; and how many each has."""
         windows, counts = [], []
         for wave in waveforms:
             wave = np.asarray(wave, dtype=np.float32)
@@ -82,38 +87,38 @@ class PretrainedEncoder:
         return windows, counts
 
     def _statistics(self, windows: list[torch.Tensor], layers: list[int], methods: list[str]) -> dict[int, Statistics]:
-        """Frame statistics of every window at every layer asked for, pass by pass."""
+        """Frame statistics of every window at every layer in `layers`."""
         found: dict[int, list[Statistics]] = {n: [] for n in layers}
         for waves in _passes(windows):
             self._check(waves, layers[-1])
-            for n, runs in enumerate(self._network.layers(waves, layers[-1])):
+            for n, stretches in enumerate(self._network.layers(waves, layers[-1])):
                 if n in found:
-                    found[n] += [frame_statistics(hidden, None, methods) for hidden in runs]
+                    found[n] += [frame_statistics(hidden, None, methods) for hidden in stretches]
         return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
-        """With "auto", compare clips of the first batch with fp32; fall back to fp32 when one is too far off."""
+        """With "auto", compare clips of the first batch with fp32; fall back to fp32 if one differs too much."""
         if self._reference is None:
             return
         reference, self._reference = self._reference, None
         waves = waves[:CHECKED_CLIPS]
         pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
         for n, (low, full) in enumerate(pairs):
-            cosines = torch.cat([_cosines(*runs) for runs in zip(low, full, strict=True)])
-            if not bool((cosines >= MIN_COSINE).all()):  # NaN is not
+            cosines = torch.cat([_cosines(*pair) for pair in zip(low, full, strict=True)])
+            if not bool((cosines >= MIN_COSINE).all()):  # also where a cosine is NaN
                 worst = cosines.min().item()
-                log.warning("%s: cosine to fp32 is %.4f at layer %d; going on in fp32", self.precision, worst, n)
+                log.warning("%s: cosine to fp32 is %.4f at layer %d; continuing in fp32", self.precision, worst, n)
                 self._network, self.precision = reference, "fp32"
                 return
 
 
 def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
-    """(n,) cosines of the clips' hidden states (n, T, D) to the reference's."""
+    """Cosine (n,) of each clip's hidden states (n, T, D) to those of the reference."""
     return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
 
 
 def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Consecutive windows, cut where their audio would exceed FORWARD_S."""
+    """The windows in order, divided into passes of at most FORWARD_S of audio."""
     passes, total = [[]], 0
     for window in windows:
         if passes[-1] and total + len(window) > FORWARD_S * SAMPLE_RATE:
@@ -125,7 +130,7 @@ def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
 
 
 def _by_recording(statistics: Statistics, counts: list[int]) -> Statistics:
-    """One row a window -> one row a recording."""
+    """One row per window -> one row per recording."""
     if max(counts) == 1:
         return statistics
     rows, start = [], 0
@@ -136,7 +141,7 @@ def _by_recording(statistics: Statistics, counts: list[int]) -> Statistics:
 
 
 def _preferred(device: torch.device) -> str:
-    """The precision `auto` tries: bf16 on a CPU only where the processor computes in it."""
+    """The precision that `auto` tries: on a CPU, bf16 only if the processor has bf16 arithmetic."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     capable = device.type == "cpu" and torch.cpu.get_capabilities()

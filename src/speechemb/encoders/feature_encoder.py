@@ -1,7 +1,7 @@
-"""The convolutional front-end of WavLM, HuBERT and wav2vec 2.0: one clip's samples -> its frames.
+"""The convolutional feature encoder of WavLM, HuBERT and wav2vec 2.0: one clip's samples -> its frames.
 
-A convolution is a matrix product over overlapping rows, seen through strides. Group norm over time (base models) is
-folded into the clip's own copy of the first, tiny convolution, so that only the clip's own frames count.
+A convolution is a matrix product with overlapping rows, which are strided views. Group norm over time (base models)
+is folded into a copy of the first, tiny convolution for each clip, so that only the clip's own frames count.
 """
 
 import copy
@@ -11,11 +11,11 @@ from torch import nn
 
 from speechemb.encoders.kernels import Linear, layer_norm, send
 
-CHUNK = 128  # frames made at a time on a CPU: bounds the memory of the widest activation (8 MB in bf16)
+CHUNK = 128  # frames per step on a CPU: limits the memory of the widest activation (8 MB in bf16)
 
 
-class FrontEnd:
-    """float32 samples of one clip, on the CPU -> (frames, channels) on the device of the weights."""
+class FeatureEncoder:
+    """Samples (n,) float32 of one clip, on the CPU -> (frames, channels) on the device of the weights."""
 
     def __init__(self, extractor: nn.Module, config, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -60,10 +60,10 @@ class FrontEnd:
         return x if self.linears[i].gelu else self.activation(x)
 
     def _first(self, wave: torch.Tensor) -> "Linear":
-        """The first convolution with this clip's group norm in it.
+        """The first convolution, with this clip's group norm folded in.
 
-        Group norm with one channel a group scales a channel by its standard deviation over time. The channel is w p
-        for input patches p, so its mean is w E[p] and its variance w Cov[p] w: no pass over the output is needed.
+        Group norm with one channel per group divides a channel by its standard deviation over time. The channel is
+        w p for input patches p, so its mean is w E[p] and its variance w Cov[p] w, without a pass over the output.
         """
         patches = wave.double().unfold(0, self.kernels[0], self.strides[0])
         mean = patches.mean(dim=0)

@@ -1,7 +1,7 @@
-"""Products with fixed weights, as fast as the device does them: what `frontend` and `forward` are made of.
+"""Fast products with fixed weights, and layer norm: what `feature_encoder` and `wav2vec2` are built from.
 
-On x86 CPUs oneDNN gets weights packed once, with bias, GELU and residual sum inside the product. These are the
-operators torch.compile generates calls to; elsewhere, and where torch lacks them, plain torch computes the same.
+On x86 CPUs, weights are packed once for oneDNN, and bias, GELU and residual sum are part of the product. These are
+the operators that torch.compile emits; on other devices, and where torch lacks them, plain torch does the same.
 """
 
 import platform
@@ -12,7 +12,7 @@ from torch import nn
 
 
 class Linear:
-    """`gelu(x W^T + b)` or `x W^T + b [+ residual]` for x (rows, in), the weight packed for oneDNN where it can be."""
+    """`gelu(x W^T + b)` or `x W^T + b [+ residual]` for x (rows, in), packed for oneDNN where possible."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype, gelu: bool = False) -> None:
         self.weight = weight.detach().to(dtype)
@@ -34,7 +34,7 @@ class Linear:
 
 
 def packs(weight: torch.Tensor) -> bool:
-    """Whether oneDNN's fused products serve this weight: x86 CPUs, and bf16 only where it is implemented."""
+    """Whether oneDNN has fused products for this weight: on x86 CPUs in fp32, and in bf16 where the CPU supports it."""
     mkldnn = torch.ops.mkldnn
     if weight.device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
         return False
@@ -44,13 +44,13 @@ def packs(weight: torch.Tensor) -> bool:
 
 
 def layer_norm(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
-    """float32 weights and statistics on activations of any precision."""
-    if x.device.type != "cpu":  # the CPU's kernel takes them mixed
+    """Layer norm with float32 weights and statistics, for activations of any precision."""
+    if x.device.type != "cpu":  # the CPU kernel takes mixed precisions
         return F.layer_norm(x.float(), norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(x.dtype)
     return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 def send(x: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """A CPU tensor to the device, without waiting for the device to have it."""
+    """Copy a CPU tensor to the device, on CUDA without waiting for the copy to end."""
     x = x.to(dtype)
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)

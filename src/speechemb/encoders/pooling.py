@@ -1,20 +1,20 @@
-"""Masked pooling: the frames of a clip become one vector; frames that only pad a batch never count.
+"""Masked pooling: the frames of a clip become one vector; padding frames never count.
 
-Pooling has two steps, so that the windows of one long recording pool to exactly what the whole recording would:
-`frame_statistics` (one window) -> `merge` (the windows of one recording, in order) -> `pool`.
-Everything is computed in float32, whatever the precision of the encoder.
+A long recording is cut into windows, and pooling gives the same as for the whole recording: `frame_statistics` of
+each window -> `merge` the windows of one recording, in order -> `pool`. Everything is computed in float32, whatever
+the precision of the encoder.
 """
 
 import torch
 
 from speechemb.encoders import POOLINGS
 
-# What each method needs of a window. "n" (frames) is always there: merging weighs by it.
+# What the methods need of each window. "n" (number of frames) is always there, as the weight in `merge`.
 Statistics = dict[str, torch.Tensor]
 
 
 def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor | None, methods: list[str]) -> Statistics:
-    """Statistics over the first `lengths[b]` frames of each clip; over all frames where `lengths` is None.
+    """Statistics over the first `lengths[b]` frames of each clip, or over all frames if `lengths` is None.
 
     `hidden` (B, T, D) floating point, `lengths` (B,) integer, 1 <= lengths <= T. Returns float32 tensors: `n` (B, 1)
     and, as the methods need them, `mean`, `m2` (sum of squared deviations from the mean), `max`, `first`, `last`,
@@ -38,7 +38,7 @@ def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor | None, methods
         shown = hidden if padding is None else hidden.masked_fill(padding, -torch.inf)
         statistics["max"] = shown.amax(dim=1).float()
     if "mean" in methods or "std" in methods:
-        # masked_fill, not a product: a padding frame may hold anything, even NaN
+        # masked_fill, not a product with the mask: a padding frame may be NaN
         shown = hidden if padding is None else hidden.masked_fill(padding, 0)
         statistics["mean"] = shown.sum(dim=1, dtype=torch.float32) / n
     if "std" in methods:
@@ -50,10 +50,10 @@ def frame_statistics(hidden: torch.Tensor, lengths: torch.Tensor | None, methods
 
 
 def merge(windows: list[Statistics]) -> Statistics:
-    """Statistics of recordings whose consecutive windows have the given statistics, in order.
+    """Statistics of recordings, from those of their consecutive windows.
 
-    Means and squared deviations are combined by the formula of Chan, Golub & LeVeque (1979), which does not cancel
-    as a difference of sums of squares would.
+    Means and squared deviations are combined by the formula of Chan, Golub & LeVeque (1979), which avoids the
+    cancellation of a difference of sums of squares.
     """
     merged = dict(windows[0])
     for window in windows[1:]:
@@ -72,7 +72,7 @@ def merge(windows: list[Statistics]) -> Statistics:
 
 
 def pool(statistics: Statistics, methods: list[str]) -> torch.Tensor:
-    """(B, len(methods) * D) float32: the methods side by side, in the order asked for; std is the population's."""
+    """(B, len(methods) * D) float32: the methods side by side, in the order of `methods`; std is the population's."""
     parts = [
         (statistics["m2"] / statistics["n"]).sqrt() if method == "std" else statistics[method] for method in methods
     ]

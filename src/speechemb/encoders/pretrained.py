@@ -1,6 +1,6 @@
-"""Models in transformers' format, from a folder or the hub, and every way of not getting one as one line.
+"""Models in transformers' format, from a folder or the hub; each way of failing is an error of one line.
 
-transformers reads the files and runs no code of the repository; what it would only warn of is an error here.
+transformers reads the files and runs no code of the repository. Where it would only warn, this is an error.
 """
 
 import hashlib
@@ -12,14 +12,17 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.encoders import wav2vec2
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 
-MODEL_TYPES = ("wavlm", "hubert", "wav2vec2")
+# config.json's model_type -> the class that runs the model: `Network(model, dtype)` with `frames` and `layers` as
+# wav2vec2.Network has them. A new family is a module with such a class, and a line here.
+FAMILIES = {"wavlm": wav2vec2.Network, "hubert": wav2vec2.Network, "wav2vec2": wav2vec2.Network}
 
 
 def from_folder(folder: Path):
-    """(model, identity); the identity's revision is a hash over what decides the output."""
+    """(model, identity); the identity's revision is a hash of the files that determine the output."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # there is no download to watch
@@ -64,21 +67,21 @@ def _identity(name: str, revision: str, config, extractor) -> dict:
 
 
 def _pretrained(given: str, source: str, revision: str | None):
-    """(model in fp32, config, feature extractor) through transformers, which runs no code of the repository.
+    """(model in fp32, config, feature extractor).
 
-    Raises InputError for what was found and cannot be used; a source that cannot be had stays transformers' error.
+    Raises InputError for files that cannot be used. If the source is not there, transformers' error is passed on.
     """
-    # transformers would ask the hub, in a thread, to convert a repository that only has a .bin
+    # else transformers asks the hub, in a thread, to convert a repository that has only a .bin
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     import transformers
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    transformers.logging.set_verbosity_error()  # what it would warn of is checked here
+    transformers.logging.set_verbosity_error()  # what it would warn of is checked below
     try:
         config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type not in MODEL_TYPES:
-            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(MODEL_TYPES)}")
+        if config.model_type not in FAMILIES:
+            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(FAMILIES)}")
         model, info = transformers.AutoModel.from_pretrained(
             source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
         )
@@ -97,8 +100,8 @@ def _pretrained(given: str, source: str, revision: str | None):
 
 
 def _check_weights(given: str, info: dict) -> None:
-    """transformers only warns of weights that are missing, and makes random ones."""
-    missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")  # it serves training only
+    """Raise where transformers would only warn, and use random weights for those that are missing."""
+    missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")  # used in training only
     too_many = sorted(key for key in info["unexpected_keys"] if "encoder.layers." in key)
     if missing or too_many:
         what = (

@@ -1,10 +1,10 @@
-"""The forward pass of WavLM, HuBERT and wav2vec 2.0 for inference: any mixture of clip lengths, no padding.
+"""The forward pass of WavLM, HuBERT and wav2vec 2.0 for inference: clips of any lengths, without padding.
 
-The frames of all clips lie one after the other in one matrix (frames, D). Whatever works on a frame alone (linear
-layers, layer norms) runs over that matrix; whatever mixes frames (front-end, positional convolution, attention)
-runs clip by clip, or over neighbouring clips of equal length at once. So a clip's hidden states cannot depend on
-what it was batched with, and no time is spent on padding. Weights are read from transformers' modules once and
-rearranged: query, key, value and WavLM's gate are one product.
+The frames of all clips are the rows of one matrix (frames, D). Operations on single frames (linear layers, layer
+norms) run over that matrix; operations that mix frames (feature encoder, positional convolution, attention) run clip
+by clip, or over neighbouring clips of equal length at once. So a clip's hidden states cannot depend on the other
+clips of its batch, and no time is spent on padding. Weights are read from transformers' modules once and rearranged:
+query, key, value and WavLM's gate are one product.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from speechemb.encoders.feature_encoder import FrontEnd
+from speechemb.encoders.feature_encoder import FeatureEncoder
 from speechemb.encoders.kernels import Linear, layer_norm, packs
 
-TOGETHER = 512  # frames of equally long clips that go through attention at once
-POSITION_STEP = 32  # frames: lengths are rounded up to it, because oneDNN takes 40 ms to prepare for each new length
+TOGETHER = 512  # frames of equally long clips that go through attention together
+POSITION_STEP = 32  # frames: lengths are rounded up to a multiple, because each new length costs oneDNN 40 ms
+# On processors with AMX, oneDNN's grouped bf16 convolution gives wrong numbers for groups of fewer channels (cosine
+# to fp32 as low as 0.13), packed or not. Published models have 48 or more; smaller ones convolve in fp32.
+MIN_GROUP_CHANNELS = 16
+
+Stretches = list[tuple[int, int]]  # (clips, frames of each) of neighbouring clips of equal length
 
 
 class Network:
-    """A transformers model's weights, arranged for `layers`; `dtype` is the precision of products and activations."""
+    """The weights of a transformers model, arranged for `layers`; `dtype`: precision of products and activations."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         self.config = config = model.config
         self.dtype = dtype
         self.device = next(model.parameters()).device
-        self.front_end = FrontEnd(model.feature_extractor, config, dtype)
+        self.feature_encoder = FeatureEncoder(model.feature_extractor, config, dtype)
         projection, encoder = model.feature_projection, model.encoder
         self.feature_norm = getattr(projection, "layer_norm", None)
         self.projection = Linear(projection.projection.weight, projection.projection.bias, dtype)
@@ -39,46 +44,47 @@ class Network:
         self.bias = getattr(encoder.layers[0].attention, "compute_bias", None)  # WavLM's relative position bias
 
     def frames(self, samples: int) -> int:
-        """Number of frames the front-end makes of so many samples; less than 1: too short."""
+        """Number of frames that the feature encoder makes of so many samples; below 1, the clip is too short."""
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
             samples = (samples - kernel) // stride + 1
         return samples
 
     def layers(self, waves: list[torch.Tensor], last: int) -> Iterator[list[torch.Tensor]]:
-        """Hidden states of layer 0 (the transformer's input) up to layer `last`, one layer at a time.
+        """Hidden states of layer 0 (the projected CNN features) up to layer `last`, one layer at a time.
 
-        `waves` float32 on the CPU. A layer's hidden states come as (n, T, D) tensors, one for each run of n
+        `waves`: float32 on the CPU. A layer's hidden states are tensors (n, T, D), one for each stretch of n
         neighbouring clips of T frames, in order.
         """
         frames = [self.frames(len(wave)) for wave in waves]
-        runs = _runs(frames)
-        hidden = torch.cat([self.front_end(wave) for wave in waves])
+        stretches = _stretches(frames)
+        hidden = torch.cat([self.feature_encoder(wave) for wave in waves])
         if self.feature_norm is not None:
             hidden = layer_norm(self.feature_norm, hidden)
         hidden = self.projection(hidden)
         hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
         if not self.config.do_stable_layer_norm:
             hidden = layer_norm(self.norm, hidden)
-        yield _split(hidden, runs)
+        yield _split(hidden, stretches)
         longest = max(frames)
         bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
         for block in self.blocks[:last]:
-            hidden = block(hidden, runs, bias)
-            yield _split(hidden, runs)
+            hidden = block(hidden, stretches, bias)
+            yield _split(hidden, stretches)
 
 
 class _Position:
-    """The positional convolution of one clip: (T, D) -> what it adds, (T, D)."""
+    """The positional convolution of one clip: (T, D) -> (T, D), to be added to its input."""
 
     def __init__(self, embed: nn.Module, config, dtype: torch.dtype) -> None:
         self.norm = getattr(embed, "batch_norm", None)
         self.activation = embed.activation
         self.gelu = config.feat_extract_activation == "gelu"
         self.groups, self.padding = embed.conv.groups, embed.conv.padding[0]
-        # its weight norm in double precision, because in single it depends on the number of threads that sum it
+        # weight norm in double precision: in single, the sum depends on the number of threads
         weight = deepcopy(embed.conv).cpu().double().weight.detach()
         bias = embed.conv.bias
-        self.weight, self.bias = weight[:, :, None].to(bias.device, dtype), bias.to(dtype)
+        self.dtype = torch.float32 if weight.shape[1] < MIN_GROUP_CHANNELS else dtype
+        self.weight, self.bias = weight[:, :, None].to(bias.device, self.dtype), bias.to(self.dtype)
         self.packed = packs(self.weight) and self.gelu
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
@@ -86,17 +92,18 @@ class _Position:
             )
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        frames = len(x)
+        frames, dtype = len(x), x.dtype
         if self.norm is not None:
-            x = self.norm(x.float().T[None])[0].T.to(x.dtype)
-        x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, as the convolution's own padding
+            x = self.norm(x.float().T[None])[0].T.to(dtype)
+        x = x.to(self.dtype)
+        x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, like the padding of the convolution itself
         x = x.T[None, :, None]  # (1, D, 1, T) whose memory is "channels last"
         if self.packed:
             geometry = ([0, self.padding], [1, 1], [1, 1], self.groups)
             x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, "gelu", [], "none")
         else:
             x = self.activation(F.conv2d(x, self.weight, self.bias, padding=(0, self.padding), groups=self.groups))
-        return x[0, :, 0, :frames].T  # an even kernel makes one frame too many
+        return x[0, :, 0, :frames].T.to(dtype)  # an even kernel gives one frame too many
 
 
 class _Block:
@@ -114,12 +121,12 @@ class _Block:
         adapter = getattr(block, "adapter_layer", None)
         self.adapter = None if adapter is None else deepcopy(adapter).to(dtype)
 
-    def __call__(self, hidden: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None) -> torch.Tensor:
         if self.stable:
-            hidden = self.attention(layer_norm(self.norm, hidden), hidden, runs, bias)
+            hidden = self.attention(layer_norm(self.norm, hidden), hidden, stretches, bias)
             hidden = self._feed(layer_norm(self.final_norm, hidden), hidden)
         else:
-            hidden = layer_norm(self.norm, self.attention(hidden, hidden, runs, bias))
+            hidden = layer_norm(self.norm, self.attention(hidden, hidden, stretches, bias))
             hidden = layer_norm(self.final_norm, self._feed(hidden, hidden))
         return hidden if self.adapter is None else hidden + self.adapter(hidden)
 
@@ -129,7 +136,7 @@ class _Block:
 
 
 class _Attention:
-    """Self-attention of every clip over its own frames, plus the residual; in WavLM with the gated position bias."""
+    """Self-attention of each clip over its own frames, plus the residual; with the gated position bias of WavLM."""
 
     def __init__(self, attention: nn.Module, dtype: torch.dtype) -> None:
         self.heads, self.head_dim = attention.num_heads, attention.head_dim
@@ -139,8 +146,8 @@ class _Attention:
         # the queries' scale, a power of two for heads of 64
         weights[0], biases[0] = (x * self.head_dim**-0.5 for x in (weights[0], biases[0]))
         if self.constant is not None:
-            # The gate sums two groups of four outputs of a linear layer over each head's slice of the input: two
-            # rows a head of one block-diagonal layer over the whole input.
+            # The gate sums two groups of four outputs of a linear layer on each head's slice of the input. That equals
+            # two rows per head of one block-diagonal layer on the whole input.
             gate = attention.gru_rel_pos_linear
             rows = gate.weight.view(2, 4, -1).sum(dim=1)  # (2, head_dim)
             weights.append(torch.cat([torch.block_diag(*[row[None]] * self.heads) for row in rows]))
@@ -148,9 +155,11 @@ class _Attention:
         self.project = Linear(torch.cat(weights), torch.cat(biases), dtype)
         self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
 
-    def __call__(self, x: torch.Tensor, residual: torch.Tensor, runs, bias: torch.Tensor | None) -> torch.Tensor:
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         mixed = []
-        for clips in _split(self.project(x), runs):
+        for clips in _split(self.project(x), stretches):
             n, frames, _ = clips.shape
             qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
@@ -165,27 +174,27 @@ class _Attention:
 
 
 def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, gate: torch.Tensor | None, bias: torch.Tensor | None):
-    """softmax(q k^T + gate * bias) v, for queries that are scaled already; gate and bias in float32."""
+    """softmax(q k^T + gate * bias) v, for queries already scaled; gate and bias in float32."""
     if q.device.type != "cpu" or q.dtype == torch.float32:
         mask = None if bias is None else (gate * bias).to(q.dtype)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    # torch's fused kernel takes twice as long as this in bf16 on a CPU for clips of a few seconds
+    # in bf16 on a CPU, torch's fused kernel takes twice as long for clips of a few seconds
     scores = torch.matmul(q, k.transpose(2, 3)).float()
     if bias is not None:
         scores.addcmul_(gate, bias)
     return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
 
 
-def _runs(frames: list[int]) -> list[tuple[int, int]]:
-    """(clips, frames each) of neighbouring clips of equal length, at most TOGETHER frames a run."""
-    runs = []
+def _stretches(frames: list[int]) -> Stretches:
+    """The stretches of clips with these numbers of frames, each of at most TOGETHER frames or of one clip."""
+    stretches = []
     for length, group in groupby(frames):
         clips, most = len(list(group)), max(1, TOGETHER // length)
-        runs += [(min(most, clips - i), length) for i in range(0, clips, most)]
-    return runs
+        stretches += [(min(most, clips - i), length) for i in range(0, clips, most)]
+    return stretches
 
 
-def _split(packed: torch.Tensor, runs: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """(frames of all clips, D) -> one (n, T, D) view a run."""
-    parts = packed.split([clips * frames for clips, frames in runs])
-    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, runs, strict=True)]
+def _split(packed: torch.Tensor, stretches: Stretches) -> list[torch.Tensor]:
+    """(frames of all clips, D) -> one view (n, T, D) per stretch."""
+    parts = packed.split([clips * frames for clips, frames in stretches])
+    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, stretches, strict=True)]

@@ -1,4 +1,4 @@
-"""Batches of clips of similar length, and several batches computed at once."""
+"""Batches of clips of similar length, several of them computed at the same time."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,10 +11,9 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def plan_batches(durations: np.ndarray, batch_seconds: float) -> list[np.ndarray]:
-    """Clip indices (each int64) of every batch: longest first, so that a batch too large for the memory fails at once.
+    """Clip indices (int64) of each batch, the longest clips first: a batch too large for the memory fails at once.
 
-    A batch holds clips of neighbouring lengths, as many as fit into `batch_seconds` when padded to the longest, and at
-    least one.
+    A batch has clips of similar length: as many as fit into `batch_seconds` if padded to the longest, at least one.
     """
     order = np.argsort(-durations, kind="stable")
     batches, start = [], 0
@@ -28,18 +27,19 @@ def plan_batches(durations: np.ndarray, batch_seconds: float) -> list[np.ndarray
 def in_order(
     work: Callable[[Item], Result], items: list[Item], workers: int, first_alone: bool = False
 ) -> Iterator[Result]:
-    """`work` of every item, in order, `workers` at once, each on a single thread of torch.
+    """The results of `work` for the items, in order; `workers` at a time, each on a single thread of torch.
 
-    A product on one core wastes none of it on waiting for the other cores' parts of the product, and comes out the
-    same on any number of cores. With `first_alone` the others begin when the first item is done. Results that nobody
-    has taken yet are bounded, so that memory does not grow where writing is slower than computing.
+    A product on one core does not wait for other cores, and its result does not depend on the number of cores. With
+    `first_alone`, the others start after the first item is done. The number of results not yet taken is limited, so
+    that memory does not grow if writing is slower than computing.
     """
     import torch
 
+    alone, others = (items[:1], items[1:]) if first_alone else ([], items)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(work, items[:first_alone])
+        yield from pool.map(work, alone)
         ahead: deque = deque()
-        for item in items[first_alone:]:
+        for item in others:
             ahead.append(pool.submit(work, item))
             if len(ahead) > 2 * workers:
                 yield ahead.popleft().result()

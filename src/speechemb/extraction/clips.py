@@ -1,4 +1,4 @@
-"""The clips of step 1 as step 2 needs them: read, decoded, and as columns of the npz."""
+"""The clips of step 1 for step 2: their table, their waveforms, and the npz's columns."""
 
 from pathlib import Path
 
@@ -11,32 +11,45 @@ from speechemb.audio import augmentation, decoding
 from speechemb.errors import InputError, first
 from speechemb.paths import PROCESSED, ROOT, shown
 
+# String array of the npz -> column of the table of clips.
+COLUMNS = {
+    "labels": "emotion",
+    "clip_ids": "clip_id",
+    "speakers": "speaker",
+    "sessions": "session",
+    "sentences": "sentence",
+    "corpora": "corpus",
+    "genders": "gender",
+    "audio_sha256": "audio_sha256",
+    "augmented_from": "augmented_from",
+}
+
 
 def read_clips(csvs: list[Path], limit: int | None) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
-    """The clips of step 1's files (all of data/processed where none is named), those left out, and the files' hashes.
+    """The clips of step 1's files (default: all in data/processed), those excluded by `limit`, and the files' hashes.
 
     Raises:
-        InputError: no file, or a clip that is in two of them.
+        InputError: there is no file, or a clip is in two of them.
     """
     if not csvs:
         csvs = [csv for csv in sorted(PROCESSED.glob("*.csv")) if not csv.stem.endswith("_excluded")]
     if not csvs:
         raise InputError(f"{shown(PROCESSED)} holds no CSV: run {paths.STEP1} first, or name one with --metadata")
-    frames = [metadata.read_metadata(csv) for csv in csvs]
-    inputs = [{"path": shown(csv), "sha256": stamp["sha256"]} for csv, (_, stamp) in zip(csvs, frames, strict=True)]
-    clips = pd.concat([frame for frame, _ in frames], ignore_index=True)
+    tables, stamps = zip(*[metadata.read_metadata(csv) for csv in csvs], strict=True)
+    inputs = [{"path": shown(csv), "sha256": stamp["sha256"]} for csv, stamp in zip(csvs, stamps, strict=True)]
+    clips = pd.concat(tables, ignore_index=True)
     if (double := clips["clip_id"].duplicated()).any():
         raise InputError(f"--metadata: clip {first(clips.clip_id[double])} is in more than one of the files")
     drawn = np.arange(len(clips))
     if limit is not None and limit < len(clips):
-        # A random draw, not the first ones: those would be one speaker or one emotion.
+        # Drawn at random: the first clips would be of one speaker or one emotion.
         drawn = np.sort(np.random.default_rng(0).permutation(len(clips))[:limit])
-    left_out = clips.drop(index=drawn).assign(reason=f"not drawn by --limit {limit}")
-    return clips.iloc[drawn].reset_index(drop=True), left_out, inputs
+    excluded = clips.drop(index=drawn).assign(reason=f"not drawn by --limit {limit}")
+    return clips.iloc[drawn].reset_index(drop=True), excluded, inputs
 
 
 def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
-    """The clips' waveforms, each checked against the hash that step 1 recorded; a copy's is changed as it is named."""
+    """The waveforms of the clips, checked against step 1's hashes; those of augmented copies are made here."""
     waveforms = [
         decoding.load(ROOT / path, expected_sha256=digest)
         for path, digest in zip(clips["path"], clips["audio_sha256"], strict=True)
@@ -47,13 +60,9 @@ def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
     ]
 
 
-def columns_of(clips: pd.DataFrame, left_out: pd.DataFrame, layers: list[int]) -> dict[str, np.ndarray]:
-    """The npz's arrays beside the embeddings."""
-    names = {
-        **{"labels": "emotion", "clip_ids": "clip_id", "speakers": "speaker", "sessions": "session"},
-        **{"sentences": "sentence", "corpora": "corpus", "genders": "gender", "audio_sha256": "audio_sha256"},
-        "augmented_from": "augmented_from",
-    }
-    columns = {key: clips[name].to_numpy(dtype=np.str_) for key, name in names.items()}
-    excluded = left_out[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)
-    return {**columns, "layers": np.array(layers, dtype=np.int64), "excluded": excluded}
+def columns_of(clips: pd.DataFrame, excluded: pd.DataFrame, layers: list[int]) -> dict[str, np.ndarray]:
+    """The npz's arrays other than the embeddings."""
+    columns = {key: clips[column].to_numpy(dtype=np.str_) for key, column in COLUMNS.items()}
+    columns["layers"] = np.array(layers, dtype=np.int64)
+    columns["excluded"] = excluded[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)
+    return columns

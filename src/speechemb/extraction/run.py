@@ -1,7 +1,7 @@
-"""From a list of clips to an npz: batches of clips of similar length, decoded, embedded, written; several at once.
+"""From a list of clips to an npz: batches of clips of similar length are decoded, embedded and written.
 
-The batches depend only on the clips and the settings, so that a resumed run computes what an uninterrupted one would
-have, to the byte.
+The batches depend only on the clips and the settings, so that a resumed run gives the same bytes as an uninterrupted
+one.
 """
 
 import sys
@@ -23,21 +23,21 @@ from speechemb.extraction.resume import Partial
 
 @dataclass
 class ExtractionRun:
-    """One extraction: a model, what to take from it, and where the clips came from."""
+    """One extraction: the model, the layers and pooling to take from it, and where the clips came from."""
 
     model: Encoder
     tag: str
     source: str  # where the encoder was loaded from, for predict.py
     layers: list[int]
     methods: list[str]
-    precision: str  # as asked for; model.precision is what was used
+    precision: str  # as given with --precision; model.precision is the one used
     inputs: list[dict[str, str]]
     limit: int | None
-    copies: int = 0  # changed copies a clip
+    copies: int = 0  # augmented copies per clip
 
     @property
     def content(self) -> dict[str, Any]:
-        """What decides the file's content."""
+        """What determines the content of the file."""
         return {
             "encoder": {"tag": self.tag, **self.model.identity},
             "layers": self.layers,
@@ -50,43 +50,57 @@ class ExtractionRun:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint the finished npz will carry."""
+        """The fingerprint that the finished npz will have."""
         return provenance.stamp("embeddings", storage.SCHEMA, **self.content)["fingerprint"]
 
-    def extract(self, clips: pd.DataFrame, left_out: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
-        """Compute what is not yet in `<out>.partial`, write `out`, and remove the partial folder."""
+    def extract(self, clips: pd.DataFrame, excluded: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
+        """Compute what `<out>.partial` does not hold yet, write `out`, and remove the partial folder."""
         clips = augmentation.with_copies(clips, self.copies)
         shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
         settings = {"fingerprint": self.fingerprint, "batch_seconds": batch_seconds, "shape": list(shape)}
         partial = Partial(out, shape, settings, overwrite)
         self.fill(partial, clips, batch_seconds)
         meta = provenance.stamp("embeddings", storage.SCHEMA, **self.content)
-        used = {"precision": self.model.precision, "inputs": self.inputs, "encoder_source": self.source}
-        embeddings.write(out, partial.rows, columns_of(clips, left_out, self.layers), {**meta, **used})
+        meta |= {"precision": self.model.precision, "inputs": self.inputs, "encoder_source": self.source}
+        embeddings.write(out, partial.rows, columns_of(clips, excluded, self.layers), meta)
         partial.remove()
 
     def fill(self, partial: Partial, clips: pd.DataFrame, batch_seconds: float) -> None:
-        """Compute the batches that `partial` lacks, with a progress bar over the seconds of audio."""
-        from tqdm import tqdm
+        """Compute the batches that `partial` lacks, with a progress bar over the seconds of audio.
 
-        def rows_of(batch: np.ndarray) -> np.ndarray:
-            return self.model.embed(waveforms_of(clips.iloc[batch]), self.layers, self.methods)
-
-        durations, done = clips["duration_s"].to_numpy(), partial.done()
-        batches = list(enumerate(plan_batches(durations, batch_seconds)))
+        Raises:
+            InputError: the encoder gives numbers that are not finite.
+        """
+        seconds, done = clips["duration_s"].to_numpy(), partial.done()
+        batches = list(enumerate(plan_batches(seconds, batch_seconds)))
+        stored = np.concatenate([batch for number, batch in batches if number in done] or [np.empty(0, int)])
         todo = [(number, batch) for number, batch in batches if number not in done]
-        finished = np.concatenate([batch for number, batch in batches if number in done] or [np.empty(0, int)])
-        clips_done = len(finished)
-        layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-        pause = 1 if sys.stderr.isatty() else 30  # a log file needs no line a second
-        with tqdm(total=float(durations.sum()), unit=" audio s", bar_format=layout, mininterval=pause) as bar:
-            bar.update(float(durations[finished].sum()))
-            computed = in_order(rows_of, [batch for _, batch in todo], self.model.workers, not self.model.settled)
+        first_alone = not self.model.settled
+        computed = in_order(
+            lambda batch: self._embed(clips.iloc[batch]), [batch for _, batch in todo], self.model.workers, first_alone
+        )
+        clips_done = len(stored)
+        with _progress_bar(seconds.sum()) as bar:
+            bar.update(seconds[stored].sum())
             for (number, batch), rows in zip(todo, computed, strict=True):
-                if not (finite := np.isfinite(rows).all(axis=(1, 2))).all():
-                    wrong = first(clips["clip_id"].to_numpy()[batch][~finite])
-                    raise InputError(f"the encoder gave numbers that are not finite for {wrong}: try --precision fp32")
                 partial.store(number, batch, rows, self.model.precision)
                 clips_done += len(batch)
                 bar.set_postfix_str(f"{clips_done}/{len(clips)} clips", refresh=False)
-                bar.update(float(durations[batch].sum()))
+                bar.update(seconds[batch].sum())
+
+    def _embed(self, clips: pd.DataFrame) -> np.ndarray:
+        """(clips, layers, dimensions) float32 of one batch."""
+        rows = self.model.embed(waveforms_of(clips), self.layers, self.methods)
+        if not (finite := np.isfinite(rows).all(axis=(1, 2))).all():
+            wrong = first(clips["clip_id"].to_numpy()[~finite])
+            raise InputError(f"the encoder gave numbers that are not finite for {wrong}: try --precision fp32")
+        return rows
+
+
+def _progress_bar(seconds: float):
+    """A bar over this many seconds of audio; a line every 30 s is enough in a log file."""
+    from tqdm import tqdm
+
+    layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+    pause = 1 if sys.stderr.isatty() else 30
+    return tqdm(total=float(seconds), unit=" audio s", bar_format=layout, mininterval=pause)
