@@ -2,7 +2,7 @@
 
 Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
 Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png,
-        per_class_<run>.png, reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
+        reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
         results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
         results/audit.csv and .png: what looser folds and known mistakes pretend, beside the speaker-disjoint run
         results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures

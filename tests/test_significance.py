@@ -1,7 +1,5 @@
 """Paired tests between runs on the same clips: a planted difference is told, a chance one is not."""
 
-import itertools
-
 import made
 import numpy as np
 import pandas as pd
@@ -69,11 +67,8 @@ def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
     assert verdicts[frozenset(("poor", "other"))].verdict == "not told apart"
     order = significance.ranking_table([group])
     assert order["run"].iloc[0] == "good" and order["place"].tolist() == [1, 2, 3]
-    assert order["beats"].iloc[0].split() == order["run"].iloc[1:].tolist() and order["group"].tolist() == [
-        "a",
-        "b",
-        "b",
-    ]
+    assert order.columns.tolist() == list(significance.RANK_COLUMNS)
+    assert order["beats"].iloc[0].split() == order["run"].iloc[1:].tolist() and (order["beats"].iloc[1:] == "").all()
 
 
 def test_the_p_values_are_those_of_the_test_holm_corrected(three):
@@ -116,21 +111,11 @@ def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
     shuffled = {"good": three["good"], "poor": three["poor"].sample(frac=1, random_state=0)}
     (group,) = groups_of(shuffled)
     (straight,) = groups_of({"good": three["good"], "poor": three["poor"]})
-    for key in ("runs", "groups", "pairs"):
+    for key in ("runs", "pairs"):
         assert group.result[key] == straight.result[key]
     unknown = {run: frame.assign(speaker="") for run, frame in shuffled.items()}
     (group,) = groups_of(unknown)
     assert significance.pairs_table([group]).empty and "speaker is unknown" in ranking_text([group])
-
-
-def test_letters_are_shared_only_by_runs_not_told_apart():
-    frames = {f"r{i}": predictions(0.40 + 0.07 * i, i) for i in range(6)}
-    (group,) = groups_of(frames)
-    letters, apart = group.letters(), {(p["better"], p["worse"]) for p in group.result["pairs"] if p["p_holm"] <= 0.05}
-    assert 0 < len(apart) < 15
-    for a, b in itertools.combinations(letters, 2):
-        if set(letters[a]) & set(letters[b]):
-            assert (a, b) not in apart and (b, a) not in apart
 
 
 def test_step_4_writes_them(script, tmp_path, capsys):

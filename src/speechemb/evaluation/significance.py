@@ -21,10 +21,7 @@ PAIR_COLUMNS = (
     *("corpora", "classes", "protocol", "a", "b", "uar_a", "uar_b", "difference", "p", "p_holm", "verdict"),
     *("comparisons", "speakers", "clips"),
 )
-RANK_COLUMNS = (
-    *("corpora", "classes", "protocol", "place", "run", "uar", "mean_rank", "group", "beats", "friedman_p"),
-    *("speakers", "clips"),
-)
+RANK_COLUMNS = ("corpora", "classes", "protocol", "place", "run", "uar", "beats", "speakers", "clips")
 
 
 @dataclass
@@ -52,19 +49,6 @@ class Ranked:
             return "no paired tests, a speaker is unknown"
         few = "; with fewer than 6 speakers nothing can be told apart" if self.speakers < 6 else ""
         return f"paired permutation over {self.speakers} speakers, Holm-corrected, {ALPHA:.0%}{few}"
-
-    def letters(self) -> dict[str, str]:
-        """Run -> letters; two runs that share a letter are not told apart (a compact letter display)."""
-        shared = {run["name"]: "" for run in self.result["runs"]}
-        for number, names in enumerate(self.result["groups"]):
-            for name in names:
-                shared[name] += letter(number)
-        return shared
-
-
-def letter(number: int) -> str:
-    """a to z, then a1 to z1, ..."""
-    return chr(ord("a") + number % 26) + (str(number // 26) if number >= 26 else "")
 
 
 def ranked(table: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> list[Ranked]:
@@ -95,7 +79,7 @@ def _ranked(key: tuple, runs: list[str], frames: dict[str, pd.DataFrame], spans:
     if (speakers != "").all():
         labels = [column.removeprefix("p_") for column in one.columns if column.startswith("p_")]
         confusions = [_confusions(frames[run], labels) for run in runs]
-        result = paired_tests.ranking(runs, np.array(confusions), classification.uar_of, ALPHA)
+        result = paired_tests.compare(runs, np.array(confusions), classification.uar_of, ALPHA)
     sizes = len(set(speakers) - {""}), one["clip_id"].nunique()
     return Ranked(*key[:3], runs, *sizes, {run: spans[run] for run in runs}, result)
 
@@ -127,13 +111,10 @@ def told_apart(pair: dict[str, Any]) -> bool:
 
 
 def ranking_table(groups: list[Ranked]) -> pd.DataFrame:
-    """A row a run, best first within its group; runs that share a letter in `group` are not told apart."""
+    """A row a run, best first within its group; `beats` names the runs it is significantly better than."""
     rows = []
     for group in groups:
-        letters = group.letters() if group.result else {}
         for place, run in enumerate(group.result["runs"] if group.result else [], start=1):
-            of_run = {"place": place, "run": run["name"], "uar": run["value"], "mean_rank": run["mean_rank"]}
-            verdict = {"group": letters[run["name"]], "beats": " ".join(run["beats"])}
-            rows.append({**group.key, **of_run, **verdict, "friedman_p": group.result["friedman_p"],
-                         "speakers": group.speakers, "clips": group.clips})  # fmt: skip
+            of_run = {"place": place, "run": run["name"], "uar": run["value"], "beats": " ".join(run["beats"])}
+            rows.append({**group.key, **of_run, "speakers": group.speakers, "clips": group.clips})
     return pd.DataFrame(rows, columns=list(RANK_COLUMNS))

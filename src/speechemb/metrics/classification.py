@@ -202,30 +202,6 @@ STATISTICS = {
 """The headline metrics: name -> function of confusion matrices `(..., K, K)`."""
 
 
-def accuracy(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of right answers, as scikit-learn's `accuracy_score`. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> accuracy(["a", "a", "b", "b"], ["a", "b", "b", "b"], ["a", "b"])
-        0.75
-    """
-    return float(accuracy_of(confusion(true, predicted, labels)))
-
-
-def uar(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    r"""Unweighted average recall, $\frac{1}{|P|} \sum_{k \in P} \text{recall}_k$, P the classes in `true`.
-
-    The headline of speech emotion recognition since the INTERSPEECH 2009 Emotion Challenge (Schuller, Steidl,
-    Batliner 2009), because the classes of its corpora are seldom balanced. The same as scikit-learn's
-    `balanced_accuracy_score`. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> uar(["a", "a", "a", "b"], ["a", "a", "a", "a"], ["a", "b"])
-        0.5
-    """
-    return float(uar_of(confusion(true, predicted, labels)))
-
-
 def uar_of_numbers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     """`uar` of class numbers (N,), as classifiers see them: for choosing inside a training part.
 
@@ -234,46 +210,6 @@ def uar_of_numbers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> flo
         0.75
     """
     return float(np.mean([(predicted[true == k] == k).mean() for k in np.unique(true)]))
-
-
-def macro_f1(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Mean F1 over all of `labels`.
-
-    scikit-learn's `f1_score(labels=labels, average="macro", zero_division=0)`. A class that occurs in
-    neither list counts as 0. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> macro_f1(["a", "b"], ["a", "b"], ["a", "b", "c", "d"])
-        0.5
-    """
-    return float(macro_f1_of(confusion(true, predicted, labels)))
-
-
-def weighted_f1(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Mean F1 weighted by support (number of true clips).
-
-    scikit-learn's `f1_score(labels=labels, average="weighted", zero_division=0)`. Arguments and errors:
-    `confusion`.
-
-    Examples:
-        >>> weighted_f1(["a", "b"], ["a", "b"], ["a", "b", "c", "d"])
-        1.0
-    """
-    return float(weighted_f1_of(confusion(true, predicted, labels)))
-
-
-def per_class(
-    true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> dict[str, dict[str, float | int]]:
-    """Precision, recall, F1 and support (number of true clips) of each class, in the order of `labels`.
-
-    Arguments and errors: `confusion`.
-
-    Examples:
-        >>> per_class(["a", "b"], ["a", "a"], ["a", "b"])["a"]
-        {'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666, 'support': 1}
-    """
-    return per_class_of(confusion(true, predicted, labels), labels)
 
 
 def per_class_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, dict[str, float | int]]:

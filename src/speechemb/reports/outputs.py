@@ -22,8 +22,6 @@ def run(folder: Path, result: dict[str, Any]) -> None:
     storage.write_figure(
         folder / f"confusion_matrix_{tag}_cv.png", evaluation_figures.confusion_matrix(matrix, labels, title)
     )
-    bars = evaluation_figures.class_bars(result["per_class"], result["chance_uar"], title)
-    storage.write_figure(folder / f"per_class_{tag}.png", bars)
     curve = evaluation_figures.reliability(result["reliability"], result["calibration_error"], title)
     storage.write_figure(folder / f"reliability_{tag}.png", curve)
     if figure := evaluation_figures.fairness(result, title):

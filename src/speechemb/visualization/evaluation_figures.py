@@ -27,21 +27,6 @@ def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figur
     return figure
 
 
-def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str) -> Figure:
-    """Precision, recall and F1 of each class, with the chance level of recall."""
-    figure = Figure(figsize=(2 + 0.9 * len(per_class), 3.6), layout="constrained")
-    axes = figure.subplots()
-    places = np.arange(len(per_class))
-    for i, (name, colour) in enumerate((("precision", "#9ecae1"), ("recall", "#3182bd"), ("f1", "#08306b"))):
-        axes.bar(places + 0.27 * (i - 1), [row[name] for row in per_class.values()], 0.25, color=colour, label=name)
-    axes.axhline(chance, color="black", linestyle=":", linewidth=1, label="chance recall")
-    axes.set(xticks=places, xticklabels=list(per_class), ylim=(0, 1))
-    axes.tick_params(axis="x", rotation=20)
-    axes.legend(fontsize=8, ncols=4, loc="upper center")
-    axes.set_title(title, fontsize=8)
-    return figure
-
-
 def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure:
     """How often answers of some confidence are right, over the bins of `metrics.reliability`; their counts below."""
     figure = Figure(figsize=(4.2, 4.8), layout="constrained")
@@ -99,25 +84,17 @@ def layer_weights(weights, title: str) -> Figure:
 
 
 def ranking(groups: list) -> Figure:
-    """UAR and interval of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told
-    apart."""
+    """UAR and interval of every run, best on top, one panel per group (`significance.Ranked`)."""
     heights = [0.35 * len(group.runs) + 0.8 for group in groups]
     figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, group in zip(panels, groups, strict=True):
         runs = group.result["runs"]
-        place = {run["name"]: number for number, run in enumerate(runs)}
-        values = [run["value"] for run in runs]
-        axes.plot(values, range(len(runs)), "o", color="#08306b")
-        for name, number in place.items():
-            axes.hlines(number, *group.intervals[name], color="#08306b", linewidth=1)
-        low, high = axes.get_xlim()
-        joined = [names for names in group.result["groups"] if len(names) > 1]
-        for number, names in enumerate(joined, start=1):
-            at = high + 0.015 * number * (high - low)
-            axes.plot([at, at], [place[names[0]] - 0.25, place[names[-1]] + 0.25], color="#D55E00", linewidth=3)
-        axes.set_yticks(range(len(runs)), list(place), fontsize=7)
-        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR, 95 % interval; runs joined by a bar are not told apart")
+        axes.plot([run["value"] for run in runs], range(len(runs)), "o", color="#08306b")
+        for place, run in enumerate(runs):
+            axes.hlines(place, *group.intervals[run["name"]], color="#08306b", linewidth=1)
+        axes.set_yticks(range(len(runs)), [run["name"] for run in runs], fontsize=7)
+        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR with 95 % interval")
         axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
     return figure
 
