@@ -1,4 +1,4 @@
-"""uncertainty: known answers, scipy's resampling as independent implementation, and a short simulation."""
+"""Intervals and paired tests: known answers, scipy as an independent implementation, and a short simulation."""
 
 import doctest
 import importlib.util
@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import special, stats
+from sklearn.metrics import confusion_matrix
 
-from speechemb.metrics import classification, intervals, paired_tests
+from speechemb.metrics import classification, confusion, intervals, paired_tests
 from speechemb.metrics.classification import accuracy_of, uar_of
-
-LABELS = ["a", "b", "c"]
 
 
 def speakers(seed: int, n: int, clips: int = 20, hit: float = 0.6, spread: float = 0.1) -> np.ndarray:
@@ -37,24 +36,20 @@ def simulation():
 # Confusions by speaker
 
 
-def test_speaker_confusions_are_the_confusions_of_each_speakers_clips():
+def test_matrices_are_the_matrix_of_each_unit():
     rng = np.random.default_rng(0)
-    true, predicted, who = (rng.choice(x, 200) for x in (LABELS, LABELS, ["s10", "s2", "s1"]))
-    matrices = intervals.speaker_confusions(true, predicted, who, LABELS)
-    assert matrices.dtype == np.int64
-    for matrix, speaker in zip(matrices, ["s1", "s10", "s2"], strict=True):
-        expected = classification.confusion(true[who == speaker], predicted[who == speaker], LABELS)
-        np.testing.assert_array_equal(matrix, expected)
-    np.testing.assert_array_equal(matrices.sum(0), classification.confusion(true, predicted, LABELS))
+    true, predicted, who = rng.integers(0, 3, (3, 200))
+    matrices = confusion.matrices(true, predicted, who, 4, 3)
+    assert matrices.dtype == np.int64 and matrices.shape == (4, 3, 3) and matrices[3].sum() == 0
+    for speaker in range(3):
+        expected = confusion_matrix(true[who == speaker], predicted[who == speaker], labels=[0, 1, 2])
+        np.testing.assert_array_equal(matrices[speaker], expected)
+    np.testing.assert_array_equal(matrices.sum(0), confusion.matrix(true, predicted, 3))
 
 
-@pytest.mark.parametrize(
-    "who, message",
-    [(["s", ""], "1 clips have no speaker.*clip 1"), (["s", np.nan], "clip 1"), (["s"], "1 speakers")],
-)
-def test_clips_without_a_speaker_are_refused(who, message):
-    with pytest.raises(ValueError, match=message):
-        intervals.speaker_confusions(["a", "b"], ["a", "b"], who, LABELS)
+def test_predictions_without_a_unit_are_refused():
+    with pytest.raises(ValueError, match="2 true but 2 predicted labels, of 1 units"):
+        confusion.matrices(np.array([0, 1]), np.array([0, 1]), np.array([0]), 1, 2)
 
 
 # The interval
@@ -264,6 +259,6 @@ def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
 
 
 def test_the_examples_in_the_docstrings():
-    for module, least in ((intervals, 4), (paired_tests, 6)):
+    for module, least in ((confusion, 2), (intervals, 3), (paired_tests, 6)):
         result = doctest.testmod(module)
         assert result.attempted > least and result.failed == 0

@@ -5,7 +5,12 @@ import seaborn as sns
 
 from speechemb.labels import ordered
 
-# One colour an emotion in every picture, so that a reader learns them once (colour-blind safe: Okabe & Ito 2008).
+# Shades of blue for one quantity (ColorBrewer "Blues"), and colours for what stands out (Okabe & Ito 2008).
+PALE, LIGHT, MIDDLE, DARK = "#c6dbef", "#9ecae1", "#3182bd", "#08306b"
+BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"
+LIGHT_GREY, GREY = "#cccccc", "#999999"
+
+# One colour per emotion in every picture, so that a reader learns them once; most are Okabe and Ito's.
 COLOURS = {
     "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
     "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
