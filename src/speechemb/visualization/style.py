@@ -17,15 +17,15 @@ COLOURS = {
 }  # fmt: skip
 
 
-def colour_of(labels: list[str]) -> dict[str, str]:
-    """A colour for each label; labels the table above lacks get further ones."""
-    spare = sns.color_palette("husl", len(labels)).as_hex()
-    return {label: COLOURS.get(label, spare[i]) for i, label in enumerate(labels)}
+def emotion_colours(emotions: np.ndarray) -> dict[str, str]:
+    """A colour for each emotion that occurs, in the project's order; emotions without one above get further ones."""
+    names = ordered(emotions)
+    spare = sns.color_palette("husl", len(names)).as_hex()
+    return {name: COLOURS.get(name, spare[i]) for i, name in enumerate(names)}
 
 
-def colours_by(what: str, values: np.ndarray) -> dict[str, str]:
-    """Colours for emotions in the project's order, or one hue a speaker."""
-    if what == "emotion":
-        return colour_of(ordered(values))
-    names = sorted(set(values))
-    return dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
+def speaker_colours(speakers: np.ndarray) -> dict[str, str]:
+    """One hue for each speaker that occurs; unknown speakers (empty) are grey, in the background."""
+    names = sorted(set(speakers.tolist()) - {""})
+    colours = {"": GREY} if (speakers == "").any() else {}
+    return colours | dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
