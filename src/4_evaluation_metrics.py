@@ -2,7 +2,7 @@
 
 Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
 Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png,
-        per_class_<run>.png, reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
+        reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
         results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
         results/audit.csv and .png: what looser folds and known mistakes pretend, beside the speaker-disjoint run
         results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures
@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
+from speechemb.errors import InputError
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -30,44 +31,48 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb import paths
-    from speechemb.artifacts import embeddings, predictions, storage
-    from speechemb.errors import InputError
-    from speechemb.evaluation import comparison, leakage_audit, literature, scores, significance
-    from speechemb.reports import outputs
-    from speechemb.reports.text import comparison_table, human_lines, published_text, ranking_text
+    from speechemb.artifacts import storage
+    from speechemb.evaluation import comparison, counts, leakage_audit, literature, scores, significance
+    from speechemb.reports import outputs, text
 
     folder = paths.output(args.results_dir)
+    runs = read_runs(folder)
+    counted = [counts.count(predictions, stamp["labels"]) for predictions, stamp in runs]
+    results = [scores.evaluate(one, stamp) for one, (_, stamp) in zip(counted, runs, strict=True)]
+    for result in results:
+        outputs.write_run(folder, result)
+    for name, curve in comparison.layer_curves(results).items():
+        outputs.write_layer_curve(folder, name, curve, results)
+
+    table, stamp = comparison.runs_table(results), comparison.stamp_of(results)
+    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
+    summaries = [comparison.without_details(result) for result in results]
+    storage.write_json(folder / "metrics.json", {**stamp, "runs": summaries})
+    audit = leakage_audit.audit_table(results)
+    outputs.write_audit(folder, audit, stamp)
+    tags = [result["tag"] for result in results]
+    comparables = significance.compare(table, dict(zip(tags, counted, strict=True)))
+    outputs.write_paired_tests(folder, comparables, stamp)
+    figures = literature.compare_figures(results, literature.read_figures())
+    storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
+
+    texts = [text.audit_text(audit), text.comparison_text(table), *text.listener_lines(results)]
+    texts += [text.ranking_text(comparables), text.published_text(figures)]
+    print(*filter(None, texts), sep="\n")
+    print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
+
+
+def read_runs(folder: Path) -> list[tuple]:
+    """Every predictions file of the folder with its provenance; all are checked before the first result is written."""
+    from speechemb.artifacts import embeddings, predictions
+
     files = sorted(folder.glob("predictions_*.csv"))
     if not files:
         raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {paths.STEP3} first")
-    # Every file is read and checked before the first result is written.
     runs = [predictions.read_predictions(path) for path in files]
     for path, (_, stamp) in zip(files, runs, strict=True):
         embeddings.check_unchanged(path, stamp["inputs"])
-    results = [scores.evaluate(frame, stamp) for frame, stamp in runs]
-    for result in results:
-        outputs.run(folder, result)
-        if "cells" in result:
-            outputs.cross_corpus(folder, result)
-
-    for name, curve in comparison.layer_curves(results).items():
-        outputs.layer_curve(folder, name, curve, results)
-
-    table = comparison.table(results)
-    stamp = comparison.stamp_of_all(results)
-    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
-    storage.write_json(folder / "metrics.json", {**stamp, "runs": [comparison.short(result) for result in results]})
-    outputs.audit(folder, leakage_audit.table(results), stamp)
-    tags, frames = [result["tag"] for result in results], [frame for frame, _ in runs]
-    groups = significance.ranked(table, dict(zip(tags, frames, strict=True)))
-    outputs.ranking(folder, groups, stamp)
-    figures = literature.beside(results, literature.read())
-    storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
-    print(comparison_table(table))
-    texts = [*human_lines(results), ranking_text(groups), published_text(figures)]
-    print(*filter(None, texts), sep="\n")
-    print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
+    return runs
 
 
 if __name__ == "__main__":

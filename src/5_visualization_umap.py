@@ -14,80 +14,108 @@ Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, ... and umap_emo
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 from speechemb import cli, paths
+from speechemb.errors import InputError
 
 PICTURES = ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_grid_speaker.png")
+COORDINATES = ["x", "y", "x3", "y3", "z3"]  # of the 2-D and the 3-D map in the CSV
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add = parser.add_argument
-    add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"],
-        help="files of step 2, one encoder each")  # fmt: skip
-    add("--layer", default="mean", help="last, mean, all or a layer's number, as in step 3")
-    add("--seed", type=cli.seed, default=0, help="of the maps")
-    add("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
+    default = [paths.EMBEDDINGS / "emotion_embeddings.npz"]
+    parser.add_argument(
+        "--npz-path", nargs="+", type=Path, metavar="NPZ", default=default, help="files of step 2, one encoder each"
+    )
+    parser.add_argument("--layer", default="mean", help="last, mean, all or a layer's number, as in step 3")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the maps")
+    parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    import pandas as pd
-
     from speechemb.artifacts import embeddings, provenance, storage
-    from speechemb.visualization import map_figures
 
     npz = [paths.existing(path) for path in args.npz_path]
     files = [embeddings.read(path, args.layer).originals() for path in npz]
     folder = paths.output(args.results_dir)
-    stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed,
-                             embeddings=[file.meta["fingerprint"] for file in files])  # fmt: skip
-    if all(storage.is_up_to_date(folder / "umap_emotion.csv", stamp) and (folder / name).exists() for name in PICTURES):
+    fingerprints = [file.meta["fingerprint"] for file in files]
+    stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed, embeddings=fingerprints)
+    table_is_current = storage.is_up_to_date(folder / "umap_emotion.csv", stamp)
+    if table_is_current and all((folder / name).exists() for name in PICTURES):
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps stand already")
         return
+
+    import pandas as pd
+
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
     whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
     cells = []
     for file in files:
-        for corpus in sorted(set(file.corpora)):
+        for corpus in sorted(set(file.corpora.tolist())):
             inside = file.corpora == corpus
-            if file is files[0] and inside.all():  # drawn already
+            if file is files[0] and inside.all():  # this map exists already
                 cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
             else:
                 cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
-
-    figures = (
-        map_figures.map_pair(whole, ("x", "y")),
-        map_figures.map_pair(whole, ("x3", "y3", "z3")),
-        map_figures.map_grid(cells, "emotion"),
-        map_figures.map_grid(cells, "speaker"),
-    )
-    for name, figure in zip(PICTURES, figures, strict=True):
+    for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
         storage.write_figure(folder / name, figure)
-    # Last: with the CSV the maps stand.
-    storage.write_csv(folder / "umap_emotion.csv", pd.concat([whole, *cells], ignore_index=True), stamp)
+    # The CSV comes last: it says that the maps are up to date.
+    table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
+    storage.write_csv(folder / "umap_emotion.csv", table, stamp)
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 
 def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
-    """Coordinates of one map, a row a clip; prints what the neighbourhoods consist of."""
+    """A data frame with the coordinates of one map, one row per clip; prints what neighbours have in common."""
     import pandas as pd
 
+    from speechemb.speakers import within_corpus
     from speechemb.visualization import projection
 
-    x = data.features(layer)
+    if len(data.clip_ids) < 2:
+        clip = data.clip_ids[0]
+        raise InputError(
+            f"--npz-path: {clip} is the only clip of {data.corpora[0]} ({data.tag}): a map needs two or more"
+        )
+    x, persons = data.features(layer), within_corpus(data.corpora, data.speakers)
     graph = projection.neighbours(x)
-    frame = pd.DataFrame({"encoder": data.tag, "map": name, "clip_id": data.clip_ids, "corpus": data.corpora,
-                          "emotion": data.labels, "speaker": data.speakers})  # fmt: skip
-    frame[["x", "y"]] = projection.coordinates(x, graph, 2, seed)
-    frame[["x3", "y3", "z3"]] = projection.coordinates(x, graph, 3, seed) if three_d else float("nan")
-    for what, values in (("emotion", data.labels), ("speaker", data.speakers)):
+    columns = {"encoder": data.tag, "map": name, "clip_id": data.clip_ids, "corpus": data.corpora}
+    frame = pd.DataFrame({**columns, "emotion": data.labels, "speaker": data.speakers, "person": persons})
+    frame[COORDINATES] = float("nan")
+    frame[COORDINATES[:2]] = projection.coordinates(x, graph, 2, seed)
+    if three_d:
+        frame[COORDINATES[2:]] = projection.coordinates(x, graph, 3, seed)
+    for what, values in (("emotion", data.labels), ("speaker", persons)):
         found, expected = projection.purity(graph, values)
-        print(f"{data.tag}, {name}: {found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)")
+        if not math.isnan(found):
+            print(f"{data.tag}, {name}: {found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)")
+        else:
+            print(f"{data.tag}, {name}: no neighbours whose {what} is known")
     return frame
+
+
+def figures_of(whole, cells: list) -> list:
+    """The pictures in the order of PICTURES, from the data frames of the maps."""
+    from speechemb.visualization import map_figures
+
+    def embedding_map(frame, coordinates: list[str]) -> map_figures.EmbeddingMap:
+        emotions, speakers = (frame[column].to_numpy(str) for column in ("emotion", "person"))
+        points, corpora = frame[coordinates].to_numpy(), sorted(set(frame["corpus"]))
+        return map_figures.EmbeddingMap(frame["encoder"].iloc[0], corpora, points, emotions, speakers)
+
+    flat = [embedding_map(frame, COORDINATES[:2]) for frame in cells]
+    return [
+        map_figures.map_pair(embedding_map(whole, COORDINATES[:2])),
+        map_figures.map_pair(embedding_map(whole, COORDINATES[2:])),
+        map_figures.emotion_grid(flat),
+        map_figures.speaker_grid(flat),
+    ]
 
 
 if __name__ == "__main__":

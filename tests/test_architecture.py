@@ -104,3 +104,14 @@ def test_a_planted_circle_is_found(tmp_path):
     (tmp_path / "speechemb" / "a.py").write_text("from speechemb import b\n")
     (tmp_path / "speechemb" / "b.py").write_text("from speechemb.a import x\n")
     assert circles(tmp_path) == ["speechemb.a", "speechemb.b"]
+
+
+def test_functions_and_modules_stay_short():
+    for file in sorted(SRC.rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                doc = ast.get_docstring(node, clean=False)
+                n_doc = len(doc.splitlines()) if doc else 0
+                assert node.end_lineno - node.lineno + 1 - n_doc <= 40, f"{file.name}: {node.name}"

@@ -11,8 +11,7 @@ from sklearn import metrics as sk
 
 from speechemb.artifacts import predictions
 from speechemb.errors import InputError
-from speechemb.evaluation import comparison
-from speechemb.visualization import projection
+from speechemb.visualization import map_figures, projection, style
 
 
 @pytest.fixture
@@ -61,10 +60,14 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     printed = capsys.readouterr().out
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
-    assert table.columns.tolist() == list(comparison.COLUMNS) and len(table) == 2
+    assert len(table) == 2 and table.columns.tolist() == [
+        *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"),
+        *("uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"),
+        *("chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"),
+    ]
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
-    for pattern in ("confusion_matrix_*_cv.png", "per_class_*.png", "classification_report_*.txt"):
+    for pattern in ("confusion_matrix_*_cv.png", "classification_report_*.txt"):
         assert len(list(results.glob(pattern))) == 2
     before = {path: path.read_bytes() for path in results.iterdir()}
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
@@ -107,6 +110,55 @@ def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_p
     assert len(table) == 2 * 120 and set(table["map"]) == {"all", "made"}
     for picture in ("umap_emotion.png", "umap_emotion_3d.png", "umap_grid.png", "umap_grid_speaker.png"):
         assert (tmp_path / "a" / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_speakers_of_two_corpora_are_different_people_and_unknown_ones_are_nobody(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted(speakers=4, clips=20, effect=0.0, speaker_effect=4.0)
+    vectors = np.concatenate([vectors, vectors + 0.5, made.planted(speakers=1, clips=20, seed=9)[0]])
+    corpora = np.repeat(["a", "b"], [80, 100])
+    names = np.array([*speakers, *speakers, *[""] * 20])  # the same names in both corpora
+    labels = [*labels, *labels, *labels[:20]]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, names, corpora=corpora)
+    script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    # Each speaker has 20 of 160 clips with a known speaker: 19 / 159 by chance, not 39 / 159.
+    assert "made, all: " in printed and "share its speaker (12% by chance)" in printed
+    table = pd.read_csv(tmp_path / "umap_emotion.csv", keep_default_na=False)
+    assert table.columns.tolist() == ["encoder", "map", "clip_id", "corpus", "emotion", "speaker"] + [
+        *("x", "y", "x3", "y3", "z3")
+    ]
+    assert set(table["speaker"]) == {"s00", "s01", "s02", "s03", ""}
+    persons = np.where(names == "", "", np.char.add(np.char.add(corpora, "/"), names))
+    colours = style.speaker_colours(persons)
+    assert len(colours) == len(set(colours.values())) == 9 and colours[""] == style.GREY
+    drawn = map_figures.EmbeddingMap("made", ["a", "b"], np.zeros((180, 2)), np.array(labels), persons)
+    title = map_figures.map_pair(drawn).axes[1].get_title()
+    assert "by speaker (8)" in title and "20 clips of unknown speakers" in title
+
+
+def test_purity_counts_pairs_of_clips_with_known_speakers_only():
+    graph = np.array([[0, 1, 2], [1, 0, 3], [2, 3, 0], [3, 2, 1]]), np.zeros((4, 3))
+    found, expected = projection.purity(graph, np.array(["x", "x", "", ""]))
+    assert (found, expected) == (1, 1)
+    found, expected = projection.purity(graph, np.array(["x", "x", "y", "y"]))
+    assert (found, expected) == (0.5, pytest.approx(1 / 3))
+    for values in (["", "", "", ""], ["x", "", "", ""]):
+        assert np.isnan(projection.purity(graph, np.array(values))).all()
+
+
+def test_unknown_speakers_are_said_and_drawn_grey(script, tmp_path, capsys):
+    vectors, labels, _ = made.planted(speakers=3, clips=20)
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, [""] * 60)
+    script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path)])
+    assert "made, all: no neighbours whose speaker is known" in capsys.readouterr().out
+    assert (tmp_path / "umap_grid_speaker.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_map_of_one_clip_is_refused(script, tmp_path):
+    npz = made.npz(tmp_path / "e.npz", np.ones((1, 4)), ["sad"], ["s1"])
+    with pytest.raises(InputError, match="made/0000 is the only clip of made"):
+        script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path / "results")])
+    assert not (tmp_path / "results").exists()
 
 
 def test_neighbours_are_the_nearest():

@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
-from test_significance import LABELS, predictions, stamp
+from test_significance import LABELS, evaluate, predictions, stamp
 
 from speechemb.artifacts.storage import ArtifactError
-from speechemb.evaluation import fairness, listeners, scores
+from speechemb.evaluation import fairness, listeners
 from speechemb.reports.text import classification_report
-from speechemb.visualization import evaluation_figures
 
 
 def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, clips: int = 40) -> dict:
@@ -21,7 +20,7 @@ def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, cli
     women = frames[0]["speaker"].str[1:].astype(int) % 2 == 0
     frame = pd.concat([frames[0][women], frames[1][~women]]).sort_index()
     genders = {f"c/s{i:02d}": ("male" if i % 2 else "female") for i in range(speakers)}
-    return {"frame": frame, **scores.evaluate(frame, stamp("run", genders=genders))}
+    return {"frame": frame, **evaluate(frame, stamp("run", genders=genders))}
 
 
 def test_a_planted_bias_is_found_and_measured():
@@ -50,8 +49,8 @@ def test_without_a_bias_the_gap_is_told_apart_as_seldom_as_it_should(monkeypatch
         rows = np.clip(0.6 + 0.1 * rng.standard_normal((12, 1)), 0, 1)  # speakers differ, genders do not
         shares = np.eye(4) * rows[..., None] + (1 - np.eye(4)) * (1 - rows[..., None]) / 3
         confusions = rng.multinomial(10, shares)
-        by_gender = {gender: fairness._group(confusions[of == gender]) for gender in ("female", "male")}
-        p.append(fairness.gap(by_gender, confusions, of)["p"])
+        by_gender = {gender: fairness.gender_figures(confusions[of == gender]) for gender in ("female", "male")}
+        p.append(fairness.gender_gap(by_gender, confusions, of)["p"])
     assert 0.025 < np.mean(np.array(p) <= 0.05) < 0.085  # 5 % +- three standard errors
 
 
@@ -64,19 +63,19 @@ def test_speakers_are_listed_worst_first_with_their_clips_as_the_unit():
     assert rows[0]["gender"] == "male" and rows[-1]["gender"] == "female"
     assert all(row["interval_95"][0] < row["uar"] < row["interval_95"][1] for row in rows)
     # The same clips three times over (repeated folds) tell no more about a speaker than once.
-    thrice = scores.evaluate(pd.concat([frame] * 3), stamp("run", repeats=3))["by_speaker"]
+    thrice = evaluate(pd.concat([frame] * 3), stamp("run", repeats=3))["by_speaker"]
     assert [row["clips"] for row in thrice] == [row["clips"] for row in rows] == [40] * 16
     assert [row["interval_95"] for row in thrice] == [pytest.approx(row["interval_95"], abs=0.02) for row in rows]
 
 
 def test_unknown_speakers_and_genders_give_no_comparison():
     frame = predictions(0.6, 0, speakers=6)
-    result = scores.evaluate(frame, stamp("run"))
+    result = evaluate(frame, stamp("run"))
     assert result["by_gender"] == {} and result["gender_gap"] is None and len(result["by_speaker"]) == 6
-    one = scores.evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
+    one = evaluate(frame, stamp("run", genders={"c/s00": "female", "c/s01": "male"}))
     assert one["by_gender"]["female"]["interval_95"] is None and one["by_gender"]["female"]["speakers"] == 1
-    nobody = scores.evaluate(frame.assign(speaker=""), stamp("run"))
-    assert nobody["by_speaker"] == [] and evaluation_figures.fairness(nobody, "") is None
+    nobody = evaluate(frame.assign(speaker=""), stamp("run"))
+    assert nobody["by_speaker"] == [] and nobody["by_gender"] == {} and nobody["gender_gap"] is None
     assert "by speaker" not in classification_report(nobody)
 
 
@@ -106,13 +105,13 @@ def test_step_4_writes_bars_and_reliability(script, tmp_path):
 
 def test_listeners_reach_what_the_corpus_says(shared):
     table = shared / "data" / "crema_d_metadata" / "summaryTable.csv"
-    six = listeners.listeners(["neutral", "happy", "sad", "angry", "fearful", "disgust"], table)
+    six = listeners.listener_scores(["neutral", "happy", "sad", "angry", "fearful", "disgust"], table)
     assert six["clips"] == 7442 and 0.40 < six["accuracy"] < 0.42
     frame = pd.read_csv(table)
     acted = frame["FileName"].str.split("_").str[2].str[0]
     assert six["accuracy"] == pytest.approx((frame["VoiceVote"] == acted).mean(), abs=1e-12)
     assert six["uar"] == pytest.approx((frame["VoiceVote"] == acted).groupby(acted).mean().mean(), abs=1e-12)
-    four = listeners.listeners(LABELS, table)
+    four = listeners.listener_scores(LABELS, table)
     part = acted.isin(list("NHSA"))
     assert four["clips"] == 4900 and "chose among six" in four["note"]
     assert four["accuracy"] == pytest.approx((frame["VoiceVote"] == acted)[part].mean(), abs=1e-12)
@@ -122,17 +121,17 @@ def test_a_tie_is_wrong_and_a_foreign_table_is_refused(tmp_path, monkeypatch):
     table = tmp_path / "summaryTable.csv"
     rows = ["FileName,VoiceVote", "1001_DFA_ANG_XX,A", "1001_DFA_SAD_XX,N:S", "1001_DFA_NEU_XX,N", "1001_DFA_HAP_XX,D"]
     table.write_text("\n".join(rows) + "\n")
-    found = listeners.listeners(LABELS, table)
+    found = listeners.listener_scores(LABELS, table)
     assert found["accuracy"] == 0.5 and found["recall"] == {"neutral": 1.0, "happy": 0.0, "sad": 0.0, "angry": 1.0}
     assert (
-        listeners.listeners(["calm", "sad"], table) is None
-        and listeners.listeners(LABELS, tmp_path / "none.csv") is None
+        listeners.listener_scores(["calm", "sad"], table) is None
+        and listeners.listener_scores(LABELS, tmp_path / "none.csv") is None
     )
     monkeypatch.setattr(listeners, "TABLE", table)
     for corpora, expected in ((["cremad"], found), (["cremad", "c"], None), (["ravdess"], None)):
-        result = scores.evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
+        result = evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
         assert result["human"] == expected
         assert ("listeners, 4 classes" in classification_report(result)) == bool(expected)
     table.write_text("a,b\n1,2\n")
     with pytest.raises(ArtifactError, match="summaryTable.csv.*FileName"):
-        listeners.listeners(LABELS, table)
+        listeners.listener_scores(LABELS, table)

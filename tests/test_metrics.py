@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from speechemb.metrics import calibration, classification
+from speechemb.metrics import calibration, classification, confusion
 
 LABELS = ["neutral", "happy", "sad", "angry"]
 
@@ -17,6 +17,12 @@ def random_answers(seed: int, n: int, true_of=LABELS, predicted_of=LABELS, hit: 
     rng = np.random.default_rng(seed)
     true, predicted = rng.choice(true_of, n), rng.choice(predicted_of, n)
     return true, np.where(rng.random(n) < hit, np.where(np.isin(true, predicted_of), true, predicted), predicted)
+
+
+def matrix_of(true, predicted, labels=LABELS) -> np.ndarray:
+    """The confusion matrix of two lists of labels."""
+    rows, columns = (confusion.indices(values, labels, "true") for values in (true, predicted))
+    return confusion.matrix(rows, columns, len(labels))
 
 
 CASES = {
@@ -57,24 +63,22 @@ def test_summary_agrees_with_scikit_learn(case):
         warnings.simplefilter("error")
         measured = classification.summary(true, predicted, LABELS)
     assert measured == pytest.approx(expected, abs=1e-12, rel=0)
-    for name in ("accuracy", "uar", "macro_f1", "weighted_f1"):
-        assert getattr(classification, name)(true, predicted, LABELS) == measured[name]
 
 
 def test_confusion_and_per_class_agree_with_scikit_learn(case):
     true, predicted = case
-    matrix = classification.confusion(true, predicted, LABELS)
+    matrix = matrix_of(true, predicted)
     assert matrix.dtype == np.int64
     np.testing.assert_array_equal(matrix, sk.confusion_matrix(true, predicted, labels=LABELS))
     expected = sk.precision_recall_fscore_support(true, predicted, labels=LABELS, zero_division=0)
-    measured = classification.per_class(true, predicted, LABELS)
+    measured = classification.per_class_of(matrix, LABELS)
     assert list(measured) == LABELS
     values = np.array([list(row.values()) for row in measured.values()], dtype=float).T
     np.testing.assert_allclose(values, np.array(expected, dtype=float), atol=1e-12, rtol=0)
 
 
 def test_a_stack_of_matrices_gives_what_each_matrix_gives():
-    stack = np.stack([classification.confusion(*case, LABELS) for case in CASES.values()]).reshape(3, 4, 4, 4)
+    stack = np.stack([matrix_of(*case) for case in CASES.values()]).reshape(3, 4, 4, 4)
     for name, statistic in classification.STATISTICS.items():
         values = statistic(stack)
         assert values.shape == (3, 4), name
@@ -90,24 +94,26 @@ def test_an_empty_matrix_in_a_stack_is_nan_and_leaves_the_others_alone():
 
 def test_absent_classes_are_left_out_of_uar_but_count_in_macro_f1():
     answers = ["sad", "happy"]
-    assert classification.uar(answers, answers, LABELS) == 1
-    assert classification.macro_f1(answers, answers, LABELS) == 0.5
-    assert classification.macro_f1(answers, answers, ["sad", "happy"]) == 1
+    four, two = (matrix_of(answers, answers, labels) for labels in (LABELS, answers))
+    assert classification.uar_of(four) == 1
+    assert classification.macro_f1_of(four) == 0.5
+    assert classification.macro_f1_of(two) == 1
 
 
 @pytest.mark.parametrize("true", [["sad", "sad", "happy"], ["sad", "happy"], ["angry"]])
 def test_majority_is_the_best_constant_answer(true):
-    measured = classification.majority(true, LABELS)
-    constant = {label: classification.accuracy(true, [label] * len(true), LABELS) for label in LABELS}
-    assert measured["accuracy"] == max(constant.values()) == constant[measured["label"]]
-    assert measured["uar"] == classification.uar(true, [measured["label"]] * len(true), LABELS)
+    measured = classification.majority_of(matrix_of(true, true), LABELS)
+    constant = {label: classification.summary(true, [label] * len(true), LABELS) for label in LABELS}
+    best = constant[measured["label"]]
+    assert measured["accuracy"] == max(scores["accuracy"] for scores in constant.values()) == best["accuracy"]
+    assert measured["uar"] == best["uar"]
 
 
 def test_chance_uar_is_what_a_blind_answer_scores_whatever_the_class_balance():
     true = np.repeat(LABELS, [40_000, 20_000, 8_000, 2_000])
     blind = np.random.default_rng(0).choice(LABELS, len(true), p=[0.7, 0.1, 0.1, 0.1])
     assert classification.chance_uar(LABELS) == 0.25
-    assert classification.uar(true, blind, LABELS) == pytest.approx(0.25, abs=0.01)
+    assert classification.summary(true, blind, LABELS)["uar"] == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_chance_uar_is_what_a_blind_answer_scores_whatever_the_class_balance():
     [
         ([], [], LABELS, "no true labels"),
         (["sad"], [], LABELS, "no predicted labels"),
-        (["sad", "sad"], ["sad"], LABELS, "2 true labels but 1 predicted"),
+        (["sad", "sad"], ["sad"], LABELS, "2 true but 1 predicted labels"),
         (["sad", "fear"], ["sad", "sad"], LABELS, "true label fear is not in labels: neutral, happy"),
         (["sad"], ["calm"], LABELS, "predicted label calm is not in labels"),
         (["sad"], [float("nan")], LABELS, "predicted label nan is not in labels"),
@@ -123,9 +129,8 @@ def test_chance_uar_is_what_a_blind_answer_scores_whatever_the_class_balance():
     ],
 )
 def test_bad_labels_are_named(true, predicted, labels, message):
-    for function in (classification.confusion, classification.summary, classification.per_class, classification.uar):
-        with pytest.raises(ValueError, match=message):
-            function(true, predicted, labels)
+    with pytest.raises(ValueError, match=message):
+        classification.summary(true, predicted, labels)
 
 
 def slow_ece(true, probabilities, n_bins):
@@ -146,9 +151,9 @@ def test_calibration_error_agrees_with_its_definition(n_bins):
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.full(4, 0.5), 300)
     true = rng.choice(LABELS, 300)
-    measured = calibration.expected_calibration_error(true, probabilities, LABELS, n_bins)
+    bins = calibration.reliability(confusion.indices(true, LABELS, "true"), probabilities, n_bins)
+    measured = calibration.expected_calibration_error(bins)
     assert measured == pytest.approx(slow_ece(true, probabilities, n_bins), abs=1e-12)
-    bins = calibration.reliability(true, probabilities, LABELS, n_bins)
     assert bins["count"].sum() == 300 and len(bins["edges"]) == n_bins + 1
     used = bins["count"] > 0
     assert ((bins["confidence"] > bins["edges"][:-1]) & (bins["confidence"] <= bins["edges"][1:]))[used].all()
@@ -159,14 +164,14 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_classifier():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(4), 50_000)
     drawn = (rng.random((50_000, 1)) > probabilities.cumsum(1)).sum(1).clip(0, 3)
-    calibrated = calibration.expected_calibration_error(np.array(LABELS)[drawn], probabilities, LABELS)
-    assert calibrated < 0.01
-    certain = np.tile([1.0, 0, 0, 0], (4, 1))
-    assert calibration.expected_calibration_error(LABELS, certain, LABELS) == pytest.approx(0.75)
+    calibrated = calibration.reliability(drawn, probabilities)
+    assert calibration.expected_calibration_error(calibrated) < 0.01
+    certain = calibration.reliability(np.arange(4), np.tile([1.0, 0, 0, 0], (4, 1)))
+    assert calibration.expected_calibration_error(certain) == pytest.approx(0.75)
 
 
 def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
-    bins = calibration.reliability(["neutral"], [[0.5, 0.5, 0, 0]], LABELS, n_bins=2)
+    bins = calibration.reliability(np.array([0]), [[0.5, 0.5, 0, 0]], n_bins=2)
     np.testing.assert_array_equal(bins["count"], [1, 0])
     assert bins["accuracy"][0] == 1
 
@@ -174,7 +179,8 @@ def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
 @pytest.mark.parametrize(
     "probabilities, message",
     [
-        ([[0.5, 0.5]], "shape"),
+        ([0.5, 0.5], "shape"),
+        ([[0.5, 0.5], [0.5, 0.5]], "shape"),
         ([[0.5, 0.5, 0.5, 0.5]], "clip 0"),
         ([[1.5, -0.5, 0, 0]], "clip 0"),
         ([[np.nan, 1, 0, 0]], "clip 0"),
@@ -183,11 +189,12 @@ def test_ties_go_to_the_first_label_and_fall_in_the_lower_bin():
 )
 def test_what_is_no_probability_is_refused(probabilities, message):
     with pytest.raises(ValueError, match=message):
-        calibration.reliability(["sad"], probabilities, LABELS)
-    with pytest.raises(ValueError, match="no true labels"):
-        calibration.expected_calibration_error([], np.empty((0, 4)), LABELS)
+        calibration.reliability(np.array([2]), probabilities)
+    with pytest.raises(ValueError, match="shape"):
+        calibration.reliability(np.empty(0, dtype=int), np.empty((0, 4)))
 
 
 def test_the_examples_in_the_docstrings():
-    result = doctest.testmod(classification)
-    assert result.attempted > 15 and result.failed == 0
+    for module, least in ((classification, 12), (calibration, 1)):
+        result = doctest.testmod(module)
+        assert result.attempted > least and result.failed == 0

@@ -18,11 +18,11 @@ def result(**other) -> dict:
 
 
 def verdicts(**other) -> set[str]:
-    return set(literature.beside([result(**other)], literature.read())["comparable"])
+    return set(literature.compare_figures([result(**other)], literature.read_figures())["comparable"])
 
 
 def test_the_file_has_value_protocol_classes_and_source():
-    figures = literature.read()
+    figures = literature.read_figures()
     assert len(figures) >= 30 and figures["value"].between(0, 100).all()
     assert (figures[["corpus", "classes", "protocol", "source", "metric"]] != "").all().all()
     human = figures[figures["encoder"].str.startswith("human")]
@@ -30,7 +30,7 @@ def test_the_file_has_value_protocol_classes_and_source():
 
 
 def test_the_same_protocol_is_comparable():
-    table = literature.beside([result()], literature.read())
+    table = literature.compare_figures([result()], literature.read_figures())
     assert table.columns.tolist() == list(literature.COLUMNS) and set(table["comparable"]) == {"yes"}
     assert set(table["corpus"]) == {"RAVDESS"} and len(table) == 6
     assert verdicts(clips=1439) == {"yes"} and verdicts(repeats=2) == {"yes"}
@@ -52,25 +52,25 @@ def test_another_protocol_is_not_comparable_and_the_reason_is_named(other, why):
 
 
 def test_other_corpora_and_class_counts_do_not_appear():
-    figures = literature.read()
-    assert literature.beside([result(labels=LABELS)], figures).empty
-    assert literature.beside([result(corpora=["ravdess", "emodb"])], figures).empty
-    assert literature.beside([result(corpora=["made"])], figures).empty
+    figures = literature.read_figures()
+    assert literature.compare_figures([result(labels=LABELS)], figures).empty
+    assert literature.compare_figures([result(corpora=["ravdess", "emodb"])], figures).empty
+    assert literature.compare_figures([result(corpora=["made"])], figures).empty
 
 
 def test_iemocap_by_session_is_comparable_and_crema_d_on_one_split_is_not():
     iemocap = result(corpora=["iemocap"], labels=LABELS, protocol="session", n_folds=5, clips=5531)
-    table = literature.beside([iemocap], literature.read())
+    table = literature.compare_figures([iemocap], literature.read_figures())
     assert set(table["comparable"]) == {"yes"} and {"UAR", "accuracy"} == set(table["metric"])
-    part = literature.beside([{**iemocap, "clips": 4980}], literature.read())
+    part = literature.compare_figures([{**iemocap, "clips": 4980}], literature.read_figures())
     assert set(part["comparable"]) == {"not comparable: ours has 4980 clips, the corpus 5531"}
     six = result(corpora=["cremad"], labels=[*LABELS, "fearful", "disgust"], n_folds=5, clips=7435)
-    table = literature.beside([six], literature.read()).set_index("encoder")["comparable"]
+    table = literature.compare_figures([six], literature.read_figures()).set_index("encoder")["comparable"]
     assert (table != "yes").all() and "one split" in table["WavLM-large"] and "crowd votes" in table.iloc[-1]
 
 
 def test_two_of_our_protocols_are_judged_apart_and_ours_are_not_in_the_table():
-    table = literature.beside([result(), result(n_folds=5), result(clips=100)], literature.read())
+    table = literature.compare_figures([result(), result(n_folds=5), result(clips=100)], literature.read_figures())
     assert table.groupby("our_protocol")["comparable"].unique().str[0].to_dict() == {
         "speaker x5": "not comparable: 6 folds, ours 5 (--n-folds 6)",
         "speaker x6": "yes",
@@ -81,13 +81,13 @@ def test_two_of_our_protocols_are_judged_apart_and_ours_are_not_in_the_table():
 
 
 def test_a_damaged_file_is_refused_and_a_missing_one_is_empty(tmp_path):
-    assert literature.read(tmp_path / "none.csv").empty
+    assert literature.read_figures(tmp_path / "none.csv").empty
     path = tmp_path / "figures.csv"
-    figures = literature.read()
+    figures = literature.read_figures()
     figures.drop(columns="source").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="lacks column source"):
-        literature.read(path)
+        literature.read_figures(path)
     figures.astype({"value": object}).assign(value="high").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="no number"):
-        literature.read(path)
+        literature.read_figures(path)
     assert isinstance(figures, pd.DataFrame)

@@ -1,4 +1,4 @@
-"""uncertainty: known answers, scipy's resampling as independent implementation, and a short simulation."""
+"""Intervals and paired tests: known answers, scipy as an independent implementation, and a short simulation."""
 
 import doctest
 import importlib.util
@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import special, stats
+from sklearn.metrics import confusion_matrix
 
-from speechemb.metrics import classification, intervals, paired_tests
+from speechemb.metrics import classification, confusion, intervals, paired_tests
 from speechemb.metrics.classification import accuracy_of, uar_of
-
-LABELS = ["a", "b", "c"]
 
 
 def speakers(seed: int, n: int, clips: int = 20, hit: float = 0.6, spread: float = 0.1) -> np.ndarray:
@@ -37,24 +36,20 @@ def simulation():
 # Confusions by speaker
 
 
-def test_speaker_confusions_are_the_confusions_of_each_speakers_clips():
+def test_matrices_are_the_matrix_of_each_unit():
     rng = np.random.default_rng(0)
-    true, predicted, who = (rng.choice(x, 200) for x in (LABELS, LABELS, ["s10", "s2", "s1"]))
-    matrices = intervals.speaker_confusions(true, predicted, who, LABELS)
-    assert matrices.dtype == np.int64
-    for matrix, speaker in zip(matrices, ["s1", "s10", "s2"], strict=True):
-        expected = classification.confusion(true[who == speaker], predicted[who == speaker], LABELS)
-        np.testing.assert_array_equal(matrix, expected)
-    np.testing.assert_array_equal(matrices.sum(0), classification.confusion(true, predicted, LABELS))
+    true, predicted, who = rng.integers(0, 3, (3, 200))
+    matrices = confusion.matrices(true, predicted, who, 4, 3)
+    assert matrices.dtype == np.int64 and matrices.shape == (4, 3, 3) and matrices[3].sum() == 0
+    for speaker in range(3):
+        expected = confusion_matrix(true[who == speaker], predicted[who == speaker], labels=[0, 1, 2])
+        np.testing.assert_array_equal(matrices[speaker], expected)
+    np.testing.assert_array_equal(matrices.sum(0), confusion.matrix(true, predicted, 3))
 
 
-@pytest.mark.parametrize(
-    "who, message",
-    [(["s", ""], "1 clips have no speaker.*clip 1"), (["s", np.nan], "clip 1"), (["s"], "1 speakers")],
-)
-def test_clips_without_a_speaker_are_refused(who, message):
-    with pytest.raises(ValueError, match=message):
-        intervals.speaker_confusions(["a", "b"], ["a", "b"], who, LABELS)
+def test_predictions_without_a_unit_are_refused():
+    with pytest.raises(ValueError, match="2 true but 2 predicted labels, of 1 units"):
+        confusion.matrices(np.array([0, 1]), np.array([0, 1]), np.array([0]), 1, 2)
 
 
 # The interval
@@ -191,14 +186,13 @@ def ranked():
     other[0, 0] = other[0, 0, [1, 0, 2]]
     bad = speakers(11, 16, clips=30, hit=0.5, spread=0.05)
     runs = np.stack([bad, good, other])
-    return runs, paired_tests.ranking(["bad", "good", "other"], runs, uar_of)
+    return runs, paired_tests.compare(["bad", "good", "other"], runs, uar_of)
 
 
 def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
     runs, result = ranked
     assert [run["name"] for run in result["runs"]] == ["good", "other", "bad"]
     assert [run["beats"] for run in result["runs"]] == [["bad"], ["bad"], []]
-    assert result["groups"] == [["good", "other"], ["bad"]]
     pairs = {(pair["better"], pair["worse"]): pair for pair in result["pairs"]}
     assert set(pairs) == {("good", "other"), ("good", "bad"), ("other", "bad")}
     raw = {("good", "other"): (runs[1], runs[2]), ("good", "bad"): (runs[1], runs[0])}
@@ -208,32 +202,20 @@ def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
     assert [pair["p_holm"] for pair in result["pairs"]] == paired_tests.holm([pair["p"] for pair in result["pairs"]])
 
 
-def test_ranking_has_mean_ranks_and_friedmans_p(ranked):
-    runs, result = ranked
-    by_speaker = uar_of(runs)
-    expected = stats.friedmanchisquare(*by_speaker).pvalue
-    assert result["friedman_p"] == pytest.approx(expected, rel=1e-9) and expected < 1e-4
-    ranks = {run["name"]: run["mean_rank"] for run in result["runs"]}
-    assert sum(ranks.values()) == pytest.approx(6)
-    assert ranks["bad"] == np.mean([(row > row[0]).sum() + 1 for row in by_speaker.T])
-
-
 def test_ranking_of_equal_runs_beats_nobody():
-    run = speakers(12, 8)
-    result = paired_tests.ranking(["x", "y", "z"], [run, run, run], uar_of)
-    assert np.isnan(result["friedman_p"]) and result["groups"] == [["x", "y", "z"]]
-    assert all(run["mean_rank"] == 2 and run["beats"] == [] for run in result["runs"])
-    alone = paired_tests.ranking(["x"], [run], uar_of)
-    assert alone["groups"] == [["x"]] and alone["pairs"] == []
+    same = speakers(12, 8)
+    result = paired_tests.compare(["x", "y", "z"], [same, same, same], uar_of)
+    assert all(run["beats"] == [] and run["value"] == uar_of(same.sum(0)) for run in result["runs"])
+    alone = paired_tests.compare(["x"], [same], uar_of)
+    assert alone["runs"][0]["beats"] == [] and alone["pairs"] == []
     with pytest.raises(ValueError, match="2 names for 1 runs"):
-        paired_tests.ranking(["x", "y"], [run], uar_of)
+        paired_tests.compare(["x", "y"], [same], uar_of)
 
 
-def test_groups_overlap_where_only_distant_runs_are_told_apart():
+def test_only_distant_runs_may_differ():
     right = np.array([[12] * 8, [16, 4] * 4, [8] * 8])  # of 20 clips a class, by run and speaker
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    result = paired_tests.ranking(["x", "y", "z"], runs, uar_of)
-    assert result["groups"] == [["x", "y"], ["y", "z"]]
+    result = paired_tests.compare(["x", "y", "z"], runs, uar_of)
     assert [run["beats"] for run in result["runs"]] == [["z"], [], []]
     assert [pair["p_holm"] for pair in result["pairs"] if pair["p"] == 2 / 2**8] == [6 / 2**8]
 
@@ -242,8 +224,8 @@ def test_ranking_corrects_for_the_number_of_pairs():
     right = np.array([[12] * 6, [16, 4] * 3, [8] * 6])
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
     assert paired_tests.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
-    result = paired_tests.ranking(["x", "y", "z"], runs, uar_of)
-    assert all(run["beats"] == [] for run in result["runs"]) and result["groups"] == [["x", "y", "z"]]
+    result = paired_tests.compare(["x", "y", "z"], runs, uar_of)
+    assert all(run["beats"] == [] for run in result["runs"])
 
 
 # The short simulation (the long one: benchmarks/interval_coverage.py)
@@ -280,5 +262,6 @@ def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
 
 
 def test_the_examples_in_the_docstrings():
-    result = doctest.testmod(intervals)
-    assert result.attempted > 8 and result.failed == 0
+    for module, least in ((confusion, 2), (intervals, 3), (paired_tests, 6)):
+        result = doctest.testmod(module)
+        assert result.attempted > least and result.failed == 0

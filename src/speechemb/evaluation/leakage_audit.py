@@ -1,7 +1,7 @@
-"""The leakage audit: what each way of dividing the clips, and each known mistake, adds to the same classifier's UAR.
+"""The leakage audit: how much UAR each looser way of dividing the clips, and each deliberate leakage, adds.
 
-Runs that agree in corpora, classes, encoder, pooling, layer and classifier are compared with their own speaker-disjoint
-run. A difference is not a gain: it is what the looser protocol, or the mistake, pretends.
+Runs that agree in corpora, classes, encoder, pooling, layer and classifier are compared with their own
+speaker-independent run (`--cv speaker`). A higher UAR than that run's is not a gain: it is the size of the leakage.
 """
 
 from typing import Any
@@ -10,43 +10,58 @@ import pandas as pd
 
 from speechemb.evaluation import comparison
 
-COLUMNS = (
-    *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "augmented", "protocol", "leak"),
-    *("uar", "uar_low", "uar_high", "points", "speakers_on_both_sides", "run"),
-)
 SAME = ["corpora", "classes", "encoder", "pooling", "layer", "classifier"]
+COLUMNS = (
+    *SAME,
+    "augmented",
+    "protocol",
+    "leak",
+    "uar",
+    "uar_low",
+    "uar_high",
+    "points",
+    "speakers_on_both_sides",
+    "run",
+)
 
 
-def table(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a run of each group that has a plain speaker-disjoint run and at least one other protocol or mistake.
+def audit_table(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per run of each set that has one plain speaker-independent run and at least one other run.
 
-    `points`: UAR above the speaker-disjoint run without copies and mistakes, in percentage points.
+    `points`: UAR minus that of the speaker-independent run without augmented copies and leakage, in percentage points.
     """
-    rows = pd.DataFrame([_row(result) for result in results], columns=[c for c in COLUMNS if c != "points"])
+    rows = pd.DataFrame([_audit_row(result) for result in results])
     rows = rows[rows["protocol"] != "cross-corpus"]
     found = []
-    for _, group in rows.groupby(SAME, sort=True):
-        plain = group[(group["protocol"] == "speaker") & (group["leak"] == "") & (group["augmented"] == 0)]
-        if len(plain) == 1 and len(group) > 1:
-            group = group.assign(points=100 * (group["uar"] - plain["uar"].item()))
-            found.append(group.sort_values("uar", kind="stable"))
+    for _, runs in rows.groupby(SAME, sort=True):
+        plain = runs[(runs["protocol"] == "speaker") & (runs["leak"] == "") & (runs["augmented"] == 0)]
+        if len(plain) == 1 and len(runs) > 1:
+            runs = runs.assign(points=100 * (runs["uar"] - plain["uar"].item()))
+            found.append(runs.sort_values("uar", kind="stable"))
     return pd.concat(found, ignore_index=True)[list(COLUMNS)] if found else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _row(result: dict[str, Any]) -> dict[str, Any]:
-    """A row of the comparison table, with the protocol in its parts."""
-    return {**comparison.row(result), **{key: result[key] for key in ("augmented", "protocol", "leak")}}
+def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
+    """A row of the comparison table, with the parts of the protocol in columns of their own."""
+    parts = {key: result[key] for key in ("augmented", "protocol", "leak")}
+    return {**comparison.run_row(result), **parts}
 
 
-def name(row: pd.Series) -> str:
-    """`random folds`, `speaker-disjoint, 2 copies a clip`, `MISTAKE: scaler` ...: a row for people."""
-    words = {"random": "random folds"}.get(row["protocol"], f"{row['protocol']}-disjoint")
-    words += f", {row['augmented']} copies a clip" if row["augmented"] else ""
-    return words + (f"; MISTAKE: {row['leak']}" if row["leak"] else "")
+def protocol_words(row: pd.Series) -> str:
+    """A row's protocol for people: `random folds`, `speaker-disjoint, 2 copies a clip`, `MISTAKE: scaler` ..."""
+    words = "random folds" if row["protocol"] == "random" else f"{row['protocol']}-disjoint"
+    if row["augmented"]:
+        words += f", {row['augmented']} copies a clip"
+    if row["leak"]:
+        words += f"; MISTAKE: {row['leak']}"
+    return words
 
 
-def named(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns `name` (of a row, for people) and `panel` (what the rows of a group share)."""
-    panels = [f"{row.corpora}, {row.classes} classes, {', '.join(getattr(row, key) for key in SAME[2:])}"
-              for row in table.itertuples()]  # fmt: skip
-    return table.assign(name=[name(row) for _, row in table.iterrows()], panel=panels)
+def with_titles(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that its picture shows: `name` of each bar and `panel`, shared by compared runs."""
+    names = [protocol_words(row) for _, row in table.iterrows()]
+    panels = [
+        f"{row.corpora}, {row.classes} classes, {row.encoder}, {row.pooling}, {row.layer}, {row.classifier}"
+        for row in table.itertuples()
+    ]
+    return table.assign(name=names, panel=panels)

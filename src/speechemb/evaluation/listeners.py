@@ -1,12 +1,12 @@
-"""What people reach on CREMA-D by ear: the crowd's votes on each clip's sound alone, without the picture.
+"""How well people recognise CREMA-D by ear: the crowd's votes on the sound of each clip, without the picture.
 
-`summaryTable.csv` of the corpus gives for each clip the emotion most listeners chose (`VoiceVote`, one letter, or
-several such as `H:N` where they tied). A clip counts as recognised where that vote is the acted emotion and nothing
-else; a tie counts as wrong. Over all 7,442 clips that is 41.6 %. The paper (Cao et al. 2014, IEEE Transactions on
-Affective Computing 5(4)) gives 40.9 %, the share of single answers, which this table does not hold.
+`summaryTable.csv` of the corpus gives for each clip the emotion that most listeners chose (`VoiceVote`: one letter, or
+several such as `H:N` where they tied). A clip counts as recognised where that vote is the acted emotion alone; a tie
+counts as wrong. Over all 7,442 clips that is 41.6 %. The paper (Cao et al. 2014, IEEE Transactions on Affective
+Computing 5(4)) gives 40.9 %, the share of single answers, which this table does not hold.
 
-The listeners always chose among six emotions. Over fewer classes the clips are those of these classes, and a vote for
-another emotion is wrong, so a classifier that is told of four classes only has the easier task: the result says so.
+The listeners always chose among six emotions. Over fewer classes, only the clips of these classes count, and a vote for
+another emotion is wrong. A classifier that has only four classes to choose from has an easier task: `note` says so.
 """
 
 import csv
@@ -15,7 +15,7 @@ from typing import Any
 
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.corpora import cremad
-from speechemb.metrics import classification
+from speechemb.metrics import classification, confusion
 from speechemb.paths import DATA, shown
 
 TABLE = DATA / cremad.FOLDER / "summaryTable.csv"  # beside AudioWAV
@@ -24,8 +24,8 @@ _LETTERS = {code[0]: emotion for code, emotion in cremad.EMOTIONS.items()}
 _NONE = "tie or another emotion"
 
 
-def listeners(labels: list[str], table: Path | None = None) -> dict[str, Any] | None:
-    """How well listeners recognise the clips of these classes: accuracy, uar, recall by class, clips, source, note.
+def listener_scores(labels: list[str], table: Path | None = None) -> dict[str, Any] | None:
+    """Scores of listeners on the clips of these classes: accuracy, uar, recall by class, clips, source, note.
 
     None where the table is missing or `labels` has an emotion that CREMA-D lacks.
 
@@ -36,7 +36,9 @@ def listeners(labels: list[str], table: Path | None = None) -> dict[str, Any] | 
     if not table.is_file() or not set(labels) <= set(_LETTERS.values()):
         return None
     votes = [(acted, vote if vote in labels else _NONE) for acted, vote in read_votes(table) if acted in labels]
-    matrix = classification.confusion(*zip(*votes, strict=True), [*labels, _NONE])
+    answers = [*labels, _NONE]
+    true, heard = (confusion.indices(words, answers, "listeners'") for words in zip(*votes, strict=True))
+    matrix = confusion.matrix(true, heard, len(answers))
     six = len(labels) == len(_LETTERS)
     return {
         "accuracy": float(classification.accuracy_of(matrix)),
@@ -49,7 +51,7 @@ def listeners(labels: list[str], table: Path | None = None) -> dict[str, Any] | 
 
 
 def read_votes(table: Path) -> list[tuple[str, str]]:
-    """Acted emotion and the listeners' (or `_NONE`) of every clip in the table."""
+    """Acted emotion, and the one that listeners chose (or `_NONE`), of every clip in the table."""
     with open(table, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     votes = []

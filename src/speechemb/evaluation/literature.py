@@ -1,10 +1,10 @@
-"""Other people's figures, from `data/published_figures.csv`: shown beside ours, never ranked with them.
+"""Published figures, from `data/published_figures.csv`: shown beside ours, never ranked with them.
 
 Columns of that file, values in percent: corpus, classes, encoder, frozen, layers, classifier, metric, value, protocol,
 cv, folds, speaker_independent, source. `cv` and `folds` give the protocol in step 3's words.
 
-A figure is comparable with a group of our runs only where corpus, number of classes and of clips, what the folds hold
-out and their number are the same and it is a metric of ours; else the reason is named.
+A figure is comparable with our runs only where the corpus, the numbers of classes and clips, the number of folds and
+what they hold out are the same and it is one of our metrics. Otherwise the reason is given.
 """
 
 from pathlib import Path
@@ -18,22 +18,21 @@ from speechemb.evaluation.comparison import protocol_of
 from speechemb.paths import DATA, shown
 
 FILE = DATA / "published_figures.csv"
-METRICS = {"UAR": "uar", "accuracy": "accuracy"}
-THEIRS = (
-    *("corpus", "classes", "encoder", "frozen", "layers", "classifier", "metric", "value", "protocol", "cv", "folds"),
-    *("speaker_independent", "source"),
+METRICS = ("UAR", "accuracy")  # those of ours that others report too
+THEIRS = tuple(
+    "corpus classes encoder frozen layers classifier metric value protocol cv folds speaker_independent source".split()
 )
 COLUMNS = ("our_corpus", "our_protocol", *THEIRS, "comparable")
 # Clips of the complete corpus in that many classes; a figure over fewer or other clips is another task.
 CLIPS = {("iemocap", 4): 5531, ("ravdess", 8): 1440, ("cremad", 6): 7442, ("cremad", 4): 4900, ("emodb", 7): 535}
-_MISSING = 0.01  # share of clips that may be left out as damaged or contradictory, as step 1 does
+_MISSING = 0.01  # share of clips that may be missing because step 1 excluded them as damaged or contradictory
 
 
-def read(path: Path = FILE) -> pd.DataFrame:
-    """The file's rows, `value` as number, `classes` as whole number; no rows where the file is missing.
+def read_figures(path: Path = FILE) -> pd.DataFrame:
+    """The file's rows with `value` as float and `classes` as int; no rows where the file is missing.
 
     Raises:
-        ArtifactError: a column is missing, or a value is no number.
+        ArtifactError: a column is missing, or a value is not a number.
     """
     if not path.is_file():
         return pd.DataFrame(columns=list(THEIRS))
@@ -48,9 +47,11 @@ def read(path: Path = FILE) -> pd.DataFrame:
         ) from None
 
 
-def beside(results: list[dict[str, Any]], figures: pd.DataFrame) -> pd.DataFrame:
-    """The figures of the corpora and class counts at hand, once for each of our protocols; `comparable` says `yes` or
-    `not comparable: <why>`. Our own figures are not in it."""
+def compare_figures(results: list[dict[str, Any]], figures: pd.DataFrame) -> pd.DataFrame:
+    """The published figures for the corpora and numbers of classes of `results`, once for each of our protocols.
+
+    Columns: `COLUMNS`; `comparable` says `yes` or `not comparable: <why>`. Our own figures are not in it.
+    """
     rows: dict[tuple, dict[str, Any]] = {}
     for result in results:
         if len(result["corpora"]) != 1:
@@ -59,17 +60,17 @@ def beside(results: list[dict[str, Any]], figures: pd.DataFrame) -> pd.DataFrame
         for number, figure in enumerate(figures.to_dict("records")):
             if _word(figure["corpus"]) != ours or figure["classes"] != len(result["labels"]):
                 continue
-            why = difference(result, figure)
+            why = why_not_comparable(result, figure)
             key = (ours, len(result["labels"]), protocol_of(result), number)
-            # Comparable with one run of the group is enough: the others differ in their clips.
+            # Comparable with one of the runs of a protocol is enough: the others differ in their clips.
             if key not in rows or not why:
                 verdict = f"not comparable: {why}" if why else "yes"
                 rows[key] = {"our_corpus": ours, "our_protocol": key[2], **figure, "comparable": verdict}
     return pd.DataFrame([rows[key] for key in sorted(rows)], columns=list(COLUMNS))
 
 
-def difference(result: dict[str, Any], figure: dict[str, Any]) -> str:
-    """Why a published figure may not be compared with this evaluation; empty where it may."""
+def why_not_comparable(result: dict[str, Any], figure: dict[str, Any]) -> str:
+    """Why a published figure must not be compared with this evaluation; empty where it may be."""
     ours, theirs = result["protocol"], figure["cv"]
     complete = CLIPS.get((result["corpora"][0], len(result["labels"])))
     if result["leak"]:

@@ -1,18 +1,12 @@
-"""Metrics of a classification: pure functions of true and predicted labels, or of confusion matrices.
+"""Classification metrics: pure functions of confusion matrices.
 
-Every metric is computed from the confusion matrix. The functions whose name ends in `_of` take one matrix
-`(K, K)` or a stack `(..., K, K)` and reduce the last two axes (`recall_of`, `precision_of`, `f1_of`: the last
-one), so a bootstrap of 2,000 matrices is one call. Their namesakes without `_of` take labels.
+Functions whose name ends in `_of` take one matrix `(K, K)` (rows are true classes) or a stack `(..., K, K)` and reduce
+the last two axes (`recall_of`, `precision_of`, `f1_of`: only the last), so a bootstrap of 2,000 matrices is one call.
 
-`labels` is required wherever labels are given: it fixes the classes and their order. Without it, a fold that
-lacks a class would be scored on fewer classes than its neighbours, unnoticed.
-
-Zero division, the same as scikit-learn's `zero_division=0` with `labels=labels`: the precision of a class
-never predicted, the recall of a class that does not occur, and the F1 of a class that is neither, are 0.
-Macro precision and macro F1 are means over *all* of `labels`, these zeros included. UAR is the mean over
-the classes that *occur* in `true`, as scikit-learn's `balanced_accuracy_score`: an answer cannot be
-recalled where there was no question. An empty matrix has no metrics: functions of matrices give nan,
-functions of labels raise ValueError.
+Zero division follows scikit-learn's `zero_division=0` with `labels=labels`: the precision of a class that is never
+predicted, the recall of a class that does not occur, and the F1 of a class that does neither, are 0. Macro precision
+and macro F1 are means over *all* classes, these zeros included. UAR is the mean over the classes that *occur*, as in
+scikit-learn's `balanced_accuracy_score`. An empty matrix has no metrics: the result is nan.
 """
 
 from collections.abc import Sequence
@@ -20,58 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from speechemb.metrics import confusion
+from speechemb.metrics.confusion import Indices, indices
+
 Floats = NDArray[np.float64]
 
 
-def confusion(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Confusion matrix: entry (i, j) counts the clips of class `labels[i]` answered with `labels[j]`.
-
-    Args:
-        true: true labels, N of them
-        predicted: predicted labels, in the same order
-        labels: the K classes, in the order of the rows and columns
-
-    Returns:
-        int64 `(K, K)`, rows are true classes
-
-    Raises:
-        ValueError: no clips, lengths that differ, a class listed twice, or a label that is not in `labels`
-
-    Examples:
-        >>> confusion(["a", "a", "b"], ["a", "b", "b"], ["a", "b"]).tolist()
-        [[1, 1], [0, 1]]
-    """
-    rows, columns = indices(true, labels, "true"), indices(predicted, labels, "predicted")
-    if len(rows) != len(columns):
-        raise ValueError(f"{len(rows)} true labels but {len(columns)} predicted ones")
-    k = len(labels)
-    return np.bincount(rows * k + columns, minlength=k * k).reshape(k, k).astype(np.int64)
-
-
-def indices(values: Sequence[str], labels: Sequence[str], name: str) -> NDArray[np.int64]:
-    """Position in `labels` of each value, int64 `(N,)`.
-
-    Raises:
-        ValueError: no values, a class listed twice, or a value that is not in `labels`; `name` says whose
-
-    Examples:
-        >>> indices(["b", "a"], ["a", "b"], "true").tolist()
-        [1, 0]
-    """
-    position = {str(label): i for i, label in enumerate(labels)}
-    if len(position) != len(labels):
-        raise ValueError(f"a class is listed twice in labels: {', '.join(map(str, labels))}")
-    if len(values) == 0:
-        raise ValueError(f"no {name} labels: there is nothing to measure")
-    found = [position.get(value, -1) for value in values]
-    if -1 in found:
-        stray = sorted({str(value) for value in values if value not in position})
-        raise ValueError(f"{name} label {', '.join(stray[:3])} is not in labels: {', '.join(position)}")
-    return np.array(found, dtype=np.int64)
-
-
 def accuracy_of(matrix: ArrayLike) -> Floats:
-    r"""Share of right answers, $\sum_k c_{kk} / \sum_{kl} c_{kl}$.
+    r"""Share of correct predictions, $\sum_k c_{kk} / \sum_{kl} c_{kl}$.
 
     Args:
         matrix: confusion matrices `(..., K, K)`
@@ -83,7 +33,7 @@ def accuracy_of(matrix: ArrayLike) -> Floats:
         >>> float(accuracy_of([[1, 1], [0, 2]]))
         0.75
     """
-    return _ratio(_hits(matrix).sum(-1), _support(matrix).sum(-1), np.nan)
+    return ratio(_hits(matrix).sum(-1), _support(matrix).sum(-1), np.nan)
 
 
 def recall_of(matrix: ArrayLike) -> Floats:
@@ -99,7 +49,7 @@ def recall_of(matrix: ArrayLike) -> Floats:
         >>> recall_of([[1, 1], [0, 2]]).tolist()
         [0.5, 1.0]
     """
-    return _ratio(_hits(matrix), _support(matrix), 0.0)
+    return ratio(_hits(matrix), _support(matrix), 0.0)
 
 
 def precision_of(matrix: ArrayLike) -> Floats:
@@ -115,7 +65,7 @@ def precision_of(matrix: ArrayLike) -> Floats:
         >>> precision_of([[1, 1], [0, 3]]).tolist()
         [1.0, 0.75]
     """
-    return _ratio(_hits(matrix), _answers(matrix), 0.0)
+    return ratio(_hits(matrix), _predictions(matrix), 0.0)
 
 
 def f1_of(matrix: ArrayLike) -> Floats:
@@ -131,11 +81,15 @@ def f1_of(matrix: ArrayLike) -> Floats:
         >>> f1_of([[1, 2], [0, 3]]).tolist()
         [0.5, 0.75]
     """
-    return _ratio(2 * _hits(matrix), _support(matrix) + _answers(matrix), 0.0)
+    return ratio(2 * _hits(matrix), _support(matrix) + _predictions(matrix), 0.0)
 
 
 def uar_of(matrix: ArrayLike) -> Floats:
-    r"""Unweighted average recall: the mean recall over the classes that occur.
+    r"""Unweighted average recall, $\frac{1}{|P|} \sum_{k \in P} \text{recall}_k$, P the classes that occur.
+
+    The headline metric of speech emotion recognition since the INTERSPEECH 2009 Emotion Challenge (Schuller, Steidl,
+    Batliner 2009), because the classes of its corpora are seldom balanced. The same as scikit-learn's
+    `balanced_accuracy_score`.
 
     Args:
         matrix: confusion matrices `(..., K, K)`
@@ -147,7 +101,7 @@ def uar_of(matrix: ArrayLike) -> Floats:
         >>> float(uar_of([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
         0.75
     """
-    return _ratio(recall_of(matrix).sum(-1), (_support(matrix) > 0).sum(-1), np.nan)
+    return ratio(recall_of(matrix).sum(-1), (_support(matrix) > 0).sum(-1), np.nan)
 
 
 def macro_precision_of(matrix: ArrayLike) -> Floats:
@@ -190,7 +144,7 @@ def weighted_f1_of(matrix: ArrayLike) -> Floats:
     return _weighted(f1_of(matrix), matrix)
 
 
-# Weighted recall is left out: it is the accuracy.
+# Weighted recall is not listed: it equals accuracy.
 STATISTICS = {
     "accuracy": accuracy_of,
     "uar": uar_of,
@@ -202,32 +156,29 @@ STATISTICS = {
 """The headline metrics: name -> function of confusion matrices `(..., K, K)`."""
 
 
-def accuracy(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Share of right answers, as scikit-learn's `accuracy_score`. Arguments and errors: `confusion`.
+def summary_of(matrix: ArrayLike) -> dict[str, float]:
+    """Every metric of `STATISTICS` of one confusion matrix `(K, K)`, by its name there.
 
     Examples:
-        >>> accuracy(["a", "a", "b", "b"], ["a", "b", "b", "b"], ["a", "b"])
-        0.75
-    """
-    return float(accuracy_of(confusion(true, predicted, labels)))
-
-
-def uar(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    r"""Unweighted average recall, $\frac{1}{|P|} \sum_{k \in P} \text{recall}_k$, P the classes in `true`.
-
-    The headline of speech emotion recognition since the INTERSPEECH 2009 Emotion Challenge (Schuller, Steidl,
-    Batliner 2009), because the classes of its corpora are seldom balanced. The same as scikit-learn's
-    `balanced_accuracy_score`. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> uar(["a", "a", "a", "b"], ["a", "a", "a", "a"], ["a", "b"])
+        >>> summary_of([[1, 0], [1, 0]])["uar"]
         0.5
     """
-    return float(uar_of(confusion(true, predicted, labels)))
+    return {name: float(statistic(matrix)) for name, statistic in STATISTICS.items()}
 
 
-def uar_of_numbers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """`uar` of class numbers (N,), as classifiers see them: for choosing inside a training part.
+def summary(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """`summary_of` from labels. Errors: `confusion.indices`, `confusion.matrix`.
+
+    Examples:
+        >>> summary(["a", "b"], ["a", "a"], ["a", "b"])["uar"]
+        0.5
+    """
+    rows, columns = indices(true, labels, "true"), indices(predicted, labels, "predicted")
+    return summary_of(confusion.matrix(rows, columns, len(labels)))
+
+
+def uar_of_numbers(true: Indices, predicted: Indices) -> float:
+    """UAR of class indices `(N,)`; classifiers use it to choose settings inside a training part.
 
     Examples:
         >>> uar_of_numbers(np.array([0, 0, 2]), np.array([0, 1, 2]))
@@ -236,52 +187,16 @@ def uar_of_numbers(true: NDArray[np.int64], predicted: NDArray[np.int64]) -> flo
     return float(np.mean([(predicted[true == k] == k).mean() for k in np.unique(true)]))
 
 
-def macro_f1(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Mean F1 over all of `labels`.
-
-    scikit-learn's `f1_score(labels=labels, average="macro", zero_division=0)`. A class that occurs in
-    neither list counts as 0. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> macro_f1(["a", "b"], ["a", "b"], ["a", "b", "c", "d"])
-        0.5
-    """
-    return float(macro_f1_of(confusion(true, predicted, labels)))
-
-
-def weighted_f1(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> float:
-    """Mean F1 weighted by support (number of true clips).
-
-    scikit-learn's `f1_score(labels=labels, average="weighted", zero_division=0)`. Arguments and errors:
-    `confusion`.
-
-    Examples:
-        >>> weighted_f1(["a", "b"], ["a", "b"], ["a", "b", "c", "d"])
-        1.0
-    """
-    return float(weighted_f1_of(confusion(true, predicted, labels)))
-
-
-def per_class(
-    true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> dict[str, dict[str, float | int]]:
+def per_class_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, dict[str, float | int]]:
     """Precision, recall, F1 and support (number of true clips) of each class, in the order of `labels`.
 
-    Arguments and errors: `confusion`.
+    Args:
+        matrix: confusion matrix `(K, K)`, which may be a mean of several over the same clips
+        labels: the K classes
 
     Examples:
-        >>> per_class(["a", "b"], ["a", "a"], ["a", "b"])["a"]
+        >>> per_class_of([[1, 0], [1, 0]], ["a", "b"])["a"]
         {'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666, 'support': 1}
-    """
-    return per_class_of(confusion(true, predicted, labels), labels)
-
-
-def per_class_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, dict[str, float | int]]:
-    """The same from a confusion matrix `(K, K)`, which may be a mean of several with the same clips.
-
-    Examples:
-        >>> per_class_of([[1, 0], [1, 0]], ["a", "b"])["b"]["support"]
-        1
     """
     support = np.asarray(matrix).sum(1).round().astype(int)
     columns = zip(labels, precision_of(matrix), recall_of(matrix), f1_of(matrix), support, strict=True)
@@ -291,19 +206,8 @@ def per_class_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def summary(true: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
-    """Every metric of `STATISTICS`, by its name there. Arguments and errors: `confusion`.
-
-    Examples:
-        >>> summary(["a", "b"], ["a", "a"], ["a", "b"])["uar"]
-        0.5
-    """
-    matrix = confusion(true, predicted, labels)
-    return {name: float(statistic(matrix)) for name, statistic in STATISTICS.items()}
-
-
 def chance_uar(labels: Sequence[str]) -> float:
-    """Expected UAR of an answer that does not depend on the clip: one over the number of classes.
+    """Expected UAR of predictions that do not depend on the clip: one over the number of classes.
 
     Examples:
         >>> chance_uar(["neutral", "happy", "sad", "angry"])
@@ -312,18 +216,22 @@ def chance_uar(labels: Sequence[str]) -> float:
     return 1 / len(labels)
 
 
-def majority(true: Sequence[str], labels: Sequence[str]) -> dict[str, str | float]:
-    """What the constant answer "the most frequent class" scores: `label`, `accuracy` and `uar`.
+def majority_of(matrix: ArrayLike, labels: Sequence[str]) -> dict[str, str | float]:
+    """`label`, `accuracy` and `uar` of always predicting the most frequent class; a tie goes to the first in `labels`.
 
-    Of classes equally frequent, the first in `labels`. Errors: `confusion`.
+    Args:
+        matrix: confusion matrix `(K, K)`; only its row sums, the true classes, matter
+        labels: the K classes
 
     Examples:
-        >>> majority(["a", "b", "b", "b"], ["a", "b"])
+        >>> majority_of([[1, 0], [2, 1]], ["a", "b"])
         {'label': 'b', 'accuracy': 0.75, 'uar': 0.5}
     """
-    label = str(labels[int(np.argmax(np.bincount(indices(true, labels, "true"), minlength=len(labels))))])
-    matrix = confusion(true, [label] * len(true), labels)
-    return {"label": label, "accuracy": float(accuracy_of(matrix)), "uar": float(uar_of(matrix))}
+    support = np.asarray(matrix).sum(1)
+    most = int(np.argmax(support))
+    constant = np.zeros((len(labels), len(labels)))
+    constant[:, most] = support
+    return {"label": str(labels[most]), "accuracy": float(accuracy_of(constant)), "uar": float(uar_of(constant))}
 
 
 def _hits(matrix: ArrayLike) -> Floats:
@@ -336,19 +244,19 @@ def _support(matrix: ArrayLike) -> Floats:
     return np.einsum("...kl->...k", np.asarray(matrix, dtype=np.float64))
 
 
-def _answers(matrix: ArrayLike) -> Floats:
+def _predictions(matrix: ArrayLike) -> Floats:
     """How often each class is predicted, `(..., K)`."""
     return np.einsum("...kl->...l", np.asarray(matrix, dtype=np.float64))
 
 
-def _ratio(top: ArrayLike, bottom: ArrayLike, otherwise: float) -> Floats:
+def ratio(top: ArrayLike, bottom: ArrayLike, otherwise: float) -> Floats:
     """top / bottom, `otherwise` where bottom is 0; no warnings."""
     return np.divide(top, bottom, out=np.full(np.shape(bottom), otherwise), where=np.asarray(bottom) > 0)
 
 
 def _weighted(values: Floats, matrix: ArrayLike) -> Floats:
     support = _support(matrix)
-    return _ratio((values * support).sum(-1), support.sum(-1), np.nan)
+    return ratio((values * support).sum(-1), support.sum(-1), np.nan)
 
 
 def _unless_empty(values: Floats, matrix: ArrayLike) -> Floats:

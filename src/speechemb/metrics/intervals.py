@@ -1,60 +1,22 @@
-"""How far a metric can be believed: intervals, paired tests and rankings with the speaker as the unit.
+"""Confidence intervals with the speaker as the unit.
 
-The clips of one speaker share a voice and a way of acting an emotion: they are right or wrong together.
-Whoever counts clips believes to have more evidence than there is: a 95 % interval from a bootstrap over
-clips holds the truth in 65 to 85 % of the cases (`benchmarks/coverage.py`). Hence what is resampled here
-are whole speakers, each given as the confusion matrix of their clips; a statistic is a function of
-confusion matrices `(..., K, K)` -> `(...)`, such as those of `metrics.STATISTICS`.
+The clips of one speaker share a voice and a way of acting an emotion, so their errors are correlated and a bootstrap
+over clips overstates the evidence: its 95 % interval holds the true value in only 65 to 85 % of the cases
+(`benchmarks/coverage.py`). Therefore whole speakers are resampled, each given as the confusion matrix of their clips. A
+statistic is a function of confusion matrices `(..., K, K)` -> `(...)`, such as those of `classification.STATISTICS`.
 
-What is *not* in these intervals: other recordings of the same speakers, another random seed, other training
-data. Repeats of a clip (repeated folds) add up in the speaker's matrix and make no interval narrower than
-the speakers allow.
+These intervals do *not* cover other recordings of the same speakers, another random seed or other training data.
+Repeats of a clip (repeated folds) add up in the speaker's matrix and make no interval narrower than the speakers allow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
-from speechemb.metrics.classification import indices
-
 Statistic = Callable[[NDArray], NDArray]
-
-
-def speaker_confusions(
-    true: Sequence[str], predicted: Sequence[str], speakers: Sequence[str], labels: Sequence[str]
-) -> NDArray[np.int64]:
-    """Confusion matrix of each speaker.
-
-    Args:
-        true: true labels, N of them
-        predicted: predicted labels
-        speakers: who speaks; what shares a group in the folds (a session where speakers are unknown)
-        labels: the K classes
-
-    Returns:
-        int64 `(S, K, K)`, speakers in sorted order, rows are true classes; the sum over S is
-        `metrics.confusion`
-
-    Raises:
-        ValueError: as `metrics.confusion`, or a clip without a speaker
-
-    Examples:
-        >>> speaker_confusions(["a", "b"], ["a", "a"], ["s2", "s1"], ["a", "b"]).tolist()
-        [[[0, 0], [1, 0]], [[1, 0], [0, 0]]]
-    """
-    rows, columns = indices(true, labels, "true"), indices(predicted, labels, "predicted")
-    if not len(rows) == len(columns) == len(speakers):
-        raise ValueError(f"{len(rows)} true, {len(columns)} predicted labels, {len(speakers)} speakers")
-    unknown = [i for i, speaker in enumerate(speakers) if not isinstance(speaker, str) or not speaker]
-    if unknown:
-        raise ValueError(f"{len(unknown)} clips have no speaker, the first is clip {unknown[0]}")
-    names, who = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
-    matrices = np.zeros((len(names), len(labels), len(labels)), dtype=np.int64)
-    np.add.at(matrices, (who, rows, columns), 1)
-    return matrices
 
 
 def speaker_interval(
@@ -62,14 +24,14 @@ def speaker_interval(
 ) -> tuple[float, float]:
     r"""Confidence interval of a statistic in [0, 1] by bootstrap over speakers.
 
-    The usual percentile interval of this bootstrap is too short for 8 to 24 speakers. Taken here instead is
+    The usual percentile interval of this bootstrap is too short for 8 to 24 speakers. Used here instead is
 
     $$\text{logit}^{-1}\left(\text{logit}\,\hat\theta \pm t_{m-1} \sqrt{m / (m - 1)}\, s^*\right)
     \quad\text{with}\quad m = \left(\textstyle\sum_s n_s\right)^2 / \textstyle\sum_s n_s^2$$
 
-    s* is the standard deviation over resamples of the statistic's logit: on that scale the spread is nearly symmetric
-    and the bounds stay in [0, 1]. m is the effective number of speakers, of whom speaker s has n_s clips; it is S where
-    all have equally many. The root undoes the bootstrap's division by m instead of m - 1, and Student's t allows for a
+    s* is the standard deviation of the statistic's logit over resamples: on that scale the spread is nearly symmetric
+    and the bounds stay in [0, 1]. m is the effective number of speakers, where speaker s has n_s clips; it is S if all
+    have equally many. The root corrects the bootstrap's division by m instead of m - 1, and Student's t allows for a
     spread estimated from m speakers. Sources: Davison, Hinkley 1997, "Bootstrap Methods and their Application",
     section 3.8 (clusters are resampled whole) and chapter 5 (transformed scales); Hesterberg 2015, "What Teachers
     Should Know About the Bootstrap", The American Statistician 69(4) (root and t); Kish 1965, "Survey Sampling" (m).
@@ -77,13 +39,13 @@ def speaker_interval(
 
     Args:
         statistic: function of confusion matrices `(..., K, K)` with values in [0, 1]
-        confusions: `(S, K, K)`, one per speaker; speakers without clips are left out
+        confusions: `(S, K, K)`, one per speaker; speakers without clips are excluded
         level: 0.95 for a 95 % interval
         n: number of resamples
         seed: of the resamples; the same seed gives the same interval
 
     Returns:
-        (low, high); (nan, nan) where there is no spread to learn from: fewer than two speakers, or an exact
+        (low, high); (nan, nan) where the spread cannot be estimated: fewer than two speakers, or a statistic of exactly
         0 or 1
 
     Examples:

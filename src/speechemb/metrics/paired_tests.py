@@ -84,40 +84,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def ranking(
+def compare(
     names: Sequence[str], confusions: ArrayLike, statistic: Statistic, alpha: float = 0.05, seed: int = 0
-) -> dict[str, float | list]:
-    """Runs on the same clips, best first, with what may be said about their order.
+) -> dict[str, list]:
+    """Paired tests between all runs on the same clips, with Holm's correction over all pairs.
 
-    In the manner of a critical-difference diagram (Demsar 2006, "Statistical Comparisons of Classifiers
-    over Multiple Data Sets", JMLR 7) with speakers in the place of data sets. Instead of its Nemenyi
-    distance on ranks, each pair gets the paired permutation test of the statistic itself, Holm-corrected
-    over all pairs (Garcia, Herrera 2008, JMLR 9, advise step-down corrections). The correction holds with
-    or without Friedman's test, so that one is reported and does not gate the pairs.
+    Speakers take the place of the data sets in Demsar 2006, "Statistical Comparisons of Classifiers over Multiple Data
+    Sets", JMLR 7. Each pair gets the paired permutation test of the statistic itself; Garcia and Herrera 2008, JMLR 9,
+    advise a step-down correction such as Holm's.
 
     Args:
         names: R runs
         confusions: `(R, S, K, K)`, the same speakers and clips in every run
-        statistic: function of confusion matrices `(..., K, K)`, more is better
-        alpha: family-wise level of the pairs
+        statistic: function of confusion matrices `(..., K, K)`; more is better
+        alpha: family-wise error rate of the pairs
         seed: of the permutations
 
     Returns:
-        `friedman_p`: of "all runs rank alike over the speakers" (nan for fewer than 3 runs or if all are
-        equal); `runs`: best first, each `name`, `value` (of all clips), `mean_rank` (over speakers, 1 is
-        best) and `beats` (names told apart from it and worse); `groups`: lists of names, neighbours in
-        `runs` of which no two are told apart, longest stretches only; `pairs`: each `better`, `worse`,
-        `difference`, `p`, `p_holm`
+        `runs`: best first, each `name`, `value` (over all clips) and `beats` (names of the runs that it is
+        significantly better than); `pairs`: each `better`, `worse`, `difference`, `p`, `p_holm`
 
     Raises:
-        ValueError: number of names, or runs that were not measured on the same clips
+        ValueError: not one name per run, or runs that were not measured on the same clips
 
     Examples:
         >>> from speechemb.metrics.classification import uar_of
         >>> good, bad = np.array([[9, 1], [2, 8]]), np.array([[6, 4], [4, 6]])
-        >>> result = ranking(["bad", "good"], [[bad] * 8, [good] * 8], uar_of)
-        >>> result["runs"][0]["name"], result["runs"][0]["beats"], result["groups"]
-        ('good', ['bad'], [['good'], ['bad']])
+        >>> result = compare(["bad", "good"], [[bad] * 8, [good] * 8], uar_of)
+        >>> result["runs"][0]["name"], result["runs"][0]["beats"]
+        ('good', ['bad'])
     """
     confusions = np.asarray(confusions, dtype=np.float64)
     if len(names) != len(confusions):
@@ -125,20 +120,15 @@ def ranking(
     values = np.asarray(statistic(confusions.sum(1)))
     order = np.argsort(-values, kind="stable")
     names, confusions, values = [str(names[i]) for i in order], confusions[order], values[order]
-    by_speaker = np.asarray(statistic(confusions))
     pairs = _pairs(names, confusions, values, statistic, seed)
-    apart = {(pair["better"], pair["worse"]) for pair in pairs if pair["p_holm"] <= alpha}
+    beaten: dict[str, list[str]] = {name: [] for name in names}
+    for pair in pairs:
+        if pair["p_holm"] <= alpha:
+            beaten[pair["better"]].append(pair["worse"])
     runs = [
-        {"name": name, "value": float(value), "mean_rank": float(rank)}
-        | {"beats": [other for other in names if (name, other) in apart]}
-        for name, value, rank in zip(names, values, _ranks(by_speaker).mean(1), strict=True)
+        {"name": name, "value": float(value), "beats": beaten[name]} for name, value in zip(names, values, strict=True)
     ]
-    return {
-        "friedman_p": _friedman(by_speaker),
-        "runs": runs,
-        "groups": _groups(names, apart),
-        "pairs": pairs,
-    }
+    return {"runs": runs, "pairs": pairs}
 
 
 def _pairs(names: list[str], confusions: NDArray, values: NDArray, statistic: Statistic, seed: int) -> list[dict]:
@@ -149,30 +139,3 @@ def _pairs(names: list[str], confusions: NDArray, values: NDArray, statistic: St
         | {"p": raw, "p_holm": adjusted}
         for (i, j), raw, adjusted in zip(pairs, p, holm(p), strict=True)
     ]
-
-
-def _ranks(by_speaker: NDArray) -> NDArray[np.float64]:
-    """Rank of each run with each speaker, 1 is best, equals share their mean rank; `(R, S)` -> `(R, S)`."""
-    from scipy.stats import rankdata  # here, because importing scipy.stats takes a second
-
-    # Rounding: equal sums must stay equal although they were added up in another order.
-    return rankdata(-by_speaker.round(12), axis=0)
-
-
-def _friedman(by_speaker: NDArray) -> float:
-    from scipy.stats import friedmanchisquare
-
-    if len(by_speaker) < 3 or np.ptp(_ranks(by_speaker), axis=0).max() == 0:
-        return float("nan")
-    return float(friedmanchisquare(*by_speaker.round(12)).pvalue)
-
-
-def _groups(names: list[str], apart: set[tuple[str, str]]) -> list[list[str]]:
-    stretches = []
-    for start in range(len(names)):
-        end = start + 1
-        while end < len(names) and not any((name, names[end]) in apart for name in names[start:end]):
-            end += 1
-        if not stretches or end > stretches[-1][1]:
-            stretches.append((start, end))
-    return [names[start:end] for start, end in stretches]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from speechemb.evaluation.leakage_audit import name as audit_name
+from speechemb.evaluation.leakage_audit import protocol_words
+from speechemb.evaluation.significance import Comparable
 from speechemb.labels import display_corpora
 
 
@@ -39,7 +40,7 @@ def classification_report(result: dict[str, Any]) -> str:
     for label, of in result["per_class"].items():
         lines.append(f"{label:12s} {of['precision']:9.3f} {of['recall']:7.3f} {of['f1']:7.3f} {of['support']:8d}")
     calibration = f"expected calibration error {result['calibration_error']:.3f} (15 bins)"
-    lines += ["", calibration, *fairness_lines(result), *human_lines([result])]
+    lines += ["", calibration, *fairness_lines(result), *listener_lines([result])]
     return "\n".join(lines) + "\n"
 
 
@@ -49,24 +50,24 @@ def fairness_lines(result: dict[str, Any]) -> list[str]:
     if result["by_gender"]:
         lines += ["", "UAR by gender"]
     for gender, of in result["by_gender"].items():
-        lines.append(f"{gender:12s} {of['uar']:.3f}{span_of(of)}  {of['speakers']} speakers, {of['clips']} clips")
+        lines.append(f"{gender:12s} {of['uar']:.3f}{span_text(of)}  {of['speakers']} speakers, {of['clips']} clips")
     if gap := result["gender_gap"]:
         verdict = "told apart" if gap["p"] <= 0.05 else "not told apart"
         lines.append(f"{gap['better']} - {gap['worse']}: {gap['difference']:.3f}, {verdict} (p {gap['p']:.4f})")
     if result["by_speaker"]:
         lines += ["", "UAR by speaker, worst first"]
     for of in result["by_speaker"]:
-        lines.append(f"{of['speaker']:20s} {of['uar']:.3f}{span_of(of)}  {of['gender'] or '-'}, {of['clips']} clips")
+        lines.append(f"{of['speaker']:20s} {of['uar']:.3f}{span_text(of)}  {of['gender'] or '-'}, {of['clips']} clips")
     return lines
 
 
-def span_of(figures: dict[str, Any]) -> str:
+def span_text(figures: dict[str, Any]) -> str:
     """` [0.412, 0.533]`, or nothing where there is no interval."""
     return " [{:.3f}, {:.3f}]".format(*figures["interval_95"]) if figures["interval_95"] else ""
 
 
-def human_lines(results: list[dict[str, Any]]) -> list[str]:
-    """What listeners reach on the clips of these classes, once for each choice of classes."""
+def listener_lines(results: list[dict[str, Any]]) -> list[str]:
+    """Scores of human listeners on the clips of these classes, once for each list of classes."""
     found = {tuple(result["labels"]): result["human"] for result in results if result["human"]}
     return [
         f"listeners, {len(labels)} classes: UAR {of['uar']:.3f}, accuracy {of['accuracy']:.3f} "
@@ -75,18 +76,22 @@ def human_lines(results: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def ranking_text(groups: list[Any]) -> str:
-    """For every group of comparable runs (`significance.Ranked`): who beats whom, and who is not told apart."""
+def ranking_text(comparables: list[Comparable]) -> str:
+    """For comparable runs, best first: which others each one beats, and from which it does not differ."""
     lines = []
-    for group in groups:
-        lines.append(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}")
-        runs = group.result["runs"] if group.result else []
-        for place, run in enumerate(runs, start=1):
-            below = [(number, other["name"]) for number, other in enumerate(runs[place:], start=place + 1)]
-            beaten = ", ".join(str(number) for number, name in below if name in run["beats"])
-            open_ = ", ".join(str(number) for number, name in below if name not in run["beats"])
-            said = [f"beats {beaten}"] * bool(beaten) + [f"not told apart from {open_}"] * bool(open_)
-            lines.append(f"  {place}. UAR {run['value']:.3f}  {run['name']}" + (f": {'; '.join(said)}" if said else ""))
+    for runs in comparables:
+        lines.append(f"{runs.corpora}, {runs.classes} classes, {runs.protocol}: {runs.basis}")
+        for place, run in enumerate(runs.runs, start=1):
+            line = f"  {place}. UAR {run['value']:.3f}  {run['name']}"
+            below = list(enumerate(runs.runs[place:], start=place + 1))
+            beaten = [str(number) for number, other in below if other["name"] in run["beats"]]
+            undecided = [str(number) for number, other in below if other["name"] not in run["beats"]]
+            verdicts = []
+            if beaten:
+                verdicts.append(f"beats {', '.join(beaten)}")
+            if undecided:
+                verdicts.append(f"not told apart from {', '.join(undecided)}")
+            lines.append(f"{line}: {'; '.join(verdicts)}" if verdicts else line)
     return "\n".join(lines)
 
 
@@ -103,8 +108,8 @@ def published_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def comparison_table(table: pd.DataFrame) -> str:
-    """All runs for the terminal, grouped by what is comparable."""
+def comparison_text(table: pd.DataFrame) -> str:
+    """The comparison table for the terminal, a block for each set of comparable runs."""
     lines = []
     for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
@@ -121,9 +126,11 @@ def comparison_table(table: pd.DataFrame) -> str:
 
 
 def audit_text(table: pd.DataFrame) -> str:
-    """The leakage audit for the terminal."""
+    """The leakage audit for the terminal; empty where there is none."""
+    if table.empty:
+        return ""
     lines = ["What looser folds and known mistakes pretend, in points of UAR over the speaker-disjoint run:"]
     for _, row in table.iterrows():
         run = f"{row['encoder']}, {row['corpora']} {row['classes']} classes, layer {row['layer']}, {row['classifier']}"
-        lines.append(f"  {run:60s} {audit_name(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
+        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
     return "\n".join(lines)

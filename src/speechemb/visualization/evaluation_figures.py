@@ -1,82 +1,88 @@
-"""Arrays in, matplotlib figures out; no file is read or written here."""
+"""Pictures of step 4: arrays, tables and figures of evaluations in, matplotlib figures out."""
 
 import matplotlib
 
 matplotlib.use("Agg")  # no display on a server or in a Codespace
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from speechemb.visualization import style
+
 
 def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figure:
-    """Counts (K, K), rounded where they are means of repeats, as numbers on the share of each true class as colour."""
-    matrix = np.asarray(matrix)
+    """Confusion matrix (K, K): each cell shows its share of the true class, also as colour, and the count.
+
+    Counts that are means of repeats are rounded.
+    """
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    text = np.array(
-        [[f"{s:.0%}\n{n:.0f}" for s, n in zip(*rows, strict=True)] for rows in zip(share, matrix, strict=True)]
-    )
+    text = [[f"{share[i, j]:.0%}\n{matrix[i, j]:.0f}" for j in range(len(labels))] for i in range(len(labels))]
     size = 2.2 + 0.75 * len(labels)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    sns.heatmap(share, annot=text, fmt="", cmap="Blues", vmin=0, vmax=1, xticklabels=labels, yticklabels=labels,
-                cbar=False, annot_kws={"size": 8}, square=True, ax=axes)  # fmt: skip
+    sns.heatmap(
+        share,
+        annot=np.array(text),
+        fmt="",
+        annot_kws={"size": 8},
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        cbar=False,
+        square=True,
+        xticklabels=labels,
+        yticklabels=labels,
+        ax=axes,
+    )
     axes.set(xlabel="predicted", ylabel="true")
     axes.tick_params(axis="y", rotation=0)
     axes.set_title(title, fontsize=8)
     return figure
 
 
-def class_bars(per_class: dict[str, dict[str, float]], chance: float, title: str) -> Figure:
-    """Precision, recall and F1 of each class, with the chance level of recall."""
-    figure = Figure(figsize=(2 + 0.9 * len(per_class), 3.6), layout="constrained")
-    axes = figure.subplots()
-    places = np.arange(len(per_class))
-    for i, (name, colour) in enumerate((("precision", "#9ecae1"), ("recall", "#3182bd"), ("f1", "#08306b"))):
-        axes.bar(places + 0.27 * (i - 1), [row[name] for row in per_class.values()], 0.25, color=colour, label=name)
-    axes.axhline(chance, color="black", linestyle=":", linewidth=1, label="chance recall")
-    axes.set(xticks=places, xticklabels=list(per_class), ylim=(0, 1))
-    axes.tick_params(axis="x", rotation=20)
-    axes.legend(fontsize=8, ncols=4, loc="upper center")
-    axes.set_title(title, fontsize=8)
-    return figure
-
-
 def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure:
-    """How often answers of some confidence are right, over the bins of `metrics.reliability`; their counts below."""
+    """Accuracy by confidence, over the bins of `calibration.reliability`, with the number of clips per bin below."""
     figure = Figure(figsize=(4.2, 4.8), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     middle, width = (bins["edges"][:-1] + bins["edges"][1:]) / 2, np.diff(bins["edges"])
-    axes.bar(middle, np.nan_to_num(bins["accuracy"]), width, color="#9ecae1", edgecolor="white", label="right answers")
+    axes.bar(
+        middle, np.nan_to_num(bins["accuracy"]), width, color=style.LIGHT, edgecolor="white", label="right answers"
+    )
     axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1, label="perfectly calibrated")
-    axes.plot(bins["confidence"], bins["accuracy"], "o", color="#08306b", markersize=4, label="mean of the bin")
+    axes.plot(bins["confidence"], bins["accuracy"], "o", color=style.DARK, markersize=4, label="mean of the bin")
     axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="share of right answers")
     axes.legend(fontsize=8, loc="upper left", title=f"calibration error {error:.3f}", title_fontsize=8)
-    below.bar(middle, bins["count"], width, color="#cccccc", edgecolor="white")
+    below.bar(middle, bins["count"], width, color=style.LIGHT_GREY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="clips")
     axes.set_title(title, fontsize=8)
     return figure
 
 
-def fairness(result: dict, title: str) -> Figure | None:
-    """UAR by gender and by speaker with their intervals, beside the UAR of all and chance; None without speakers."""
-    genders, speakers = result["by_gender"], result["by_speaker"]
-    if not speakers:
-        return None
-    rows = [(f"{name}: {len_} speakers", name, of) for name, of in genders.items() for len_ in [of["speakers"]]]
-    rows += [(of["speaker"].split("/")[-1], of["gender"], of) for of in speakers]
-    figure = Figure(figsize=(2.5 + 0.22 * len(rows), 4), layout="constrained")
+def fairness(result: dict, title: str) -> Figure:
+    """UAR by gender and by speaker with their intervals, beside the UAR of all clips and chance.
+
+    Args:
+        result: `by_gender`, `by_speaker`, `overall` and `chance_uar` of an evaluation
+        title: of the picture
+    """
+    bars = [(f"{name}: {of['speakers']} speakers", name, of) for name, of in result["by_gender"].items()]
+    n_genders = len(bars)
+    bars += [(of["speaker"].split("/")[-1], of["gender"], of) for of in result["by_speaker"]]
+    # One empty place divides genders from speakers.
+    places = [place + 1 if n_genders and place >= n_genders else place for place in range(len(bars))]
+    genders = sorted({gender for _, gender, _ in bars})
+    colours = dict(zip(genders, (style.MIDDLE, style.ORANGE, style.GREY), strict=False))
+    figure = Figure(figsize=(2.5 + 0.22 * len(bars), 4), layout="constrained")
     axes = figure.subplots()
-    colours = dict(zip(sorted({gender for _, gender, _ in rows}), ("#3182bd", "#E69F00", "#999999"), strict=False))
-    for place, (_, gender, of) in enumerate(rows):
-        gap = place + (place >= len(genders) > 0)
-        axes.bar(gap, of["uar"], 0.8, color=colours.get(gender, "#999999"))
+    for place, (_, gender, of) in zip(places, bars, strict=True):
+        axes.bar(place, of["uar"], 0.8, color=colours.get(gender, style.GREY))
         if of["interval_95"]:
-            axes.vlines(gap, *of["interval_95"], color="black", linewidth=0.8)
-    places = [place + (place >= len(genders) > 0) for place in range(len(rows))]
+            axes.vlines(place, *of["interval_95"], color="black", linewidth=0.8)
     axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all")
     axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
-    axes.set_xticks(places, [name for name, _, _ in rows], rotation=90, fontsize=7)
+    axes.set_xticks(places, [name for name, _, _ in bars], rotation=90, fontsize=7)
     axes.margins(x=0.01)
     axes.set(ylim=(0, 1), ylabel="UAR")
     axes.legend(fontsize=8, loc="upper left", ncols=2)
@@ -84,13 +90,13 @@ def fairness(result: dict, title: str) -> Figure | None:
     return figure
 
 
-def layer_weights(weights, title: str) -> Figure:
-    """Learned weights of each layer (columns fold, layer, weight): a thin line a fold, the mean over folds thick."""
+def layer_weights(weights: pd.DataFrame, title: str) -> Figure:
+    """Learned weight of each layer (columns fold, layer, weight): a thin line per fold, a thick one for their mean."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     table = weights[weights["fold"] != "final"].pivot(index="layer", columns="fold", values="weight")
-    axes.plot(table.index, table.to_numpy(), color="#9ecae1", linewidth=1)
-    axes.plot(table.index, table.mean(axis=1), color="#08306b", marker="o", markersize=4, label="mean over folds")
+    axes.plot(table.index, table.to_numpy(), color=style.LIGHT, linewidth=1)
+    axes.plot(table.index, table.mean(axis=1), color=style.DARK, marker="o", markersize=4, label="mean over folds")
     axes.axhline(1 / len(table), color="black", linestyle=":", linewidth=1, label="equal weights")
     axes.set(xlabel="layer (0: the transformer's input)", ylabel="weight", xticks=table.index, ylim=(0, None))
     axes.legend(fontsize=8)
@@ -98,36 +104,28 @@ def layer_weights(weights, title: str) -> Figure:
     return figure
 
 
-def ranking(groups: list) -> Figure:
-    """UAR and interval of every run, best on top, a panel a group (`significance.Ranked`); a bar joins runs not told
-    apart."""
-    heights = [0.35 * len(group.runs) + 0.8 for group in groups]
+def ranking(panels: list[tuple[str, list[str], list[float], list[tuple[float, float]]]]) -> Figure:
+    """UAR with its interval, one panel per set of comparable runs: title, runs (best first), UARs and intervals."""
+    heights = [0.35 * len(runs) + 0.8 for _, runs, _, _ in panels]
     figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
-    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, group in zip(panels, groups, strict=True):
-        runs = group.result["runs"]
-        place = {run["name"]: number for number, run in enumerate(runs)}
-        values = [run["value"] for run in runs]
-        axes.plot(values, range(len(runs)), "o", color="#08306b")
-        for name, number in place.items():
-            axes.hlines(number, *group.intervals[name], color="#08306b", linewidth=1)
-        low, high = axes.get_xlim()
-        joined = [names for names in group.result["groups"] if len(names) > 1]
-        for number, names in enumerate(joined, start=1):
-            at = high + 0.015 * number * (high - low)
-            axes.plot([at, at], [place[names[0]] - 0.25, place[names[-1]] + 0.25], color="#D55E00", linewidth=3)
-        axes.set_yticks(range(len(runs)), list(place), fontsize=7)
-        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR, 95 % interval; runs joined by a bar are not told apart")
-        axes.set_title(f"{group.corpora}, {group.classes} classes, {group.protocol}: {group.basis}", fontsize=8)
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, runs, uars, intervals) in zip(grid, panels, strict=True):
+        places = range(len(runs))
+        axes.plot(uars, places, "o", color=style.DARK)
+        for place, (low, high) in zip(places, intervals, strict=True):
+            axes.hlines(place, low, high, color=style.DARK, linewidth=1)
+        axes.set_yticks(places, runs, fontsize=7)
+        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR with 95 % interval")
+        axes.set_title(title, fontsize=8)
     return figure
 
 
-def layer_curve(curve, title: str) -> Figure:
+def layer_curve(curve: pd.DataFrame, title: str) -> Figure:
     """UAR of each layer with its 95 % interval (columns layer, uar, uar_low, uar_high, chance_uar)."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color="#c6dbef", label="95 % over speakers")
-    axes.plot(curve["layer"], curve["uar"], color="#08306b", marker="o", markersize=4)
+    axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color=style.PALE, label="95 % over speakers")
+    axes.plot(curve["layer"], curve["uar"], color=style.DARK, marker="o", markersize=4)
     axes.axhline(curve["chance_uar"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
     axes.set(xlabel="layer (0: the transformer's input)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
     axes.legend(fontsize=8)
@@ -136,26 +134,40 @@ def layer_curve(curve, title: str) -> Figure:
 
 
 def cross_corpus(matrix: np.ndarray, corpora: list[str], title: str) -> Figure:
-    """UAR (n, n) of training corpus (row) x test corpus (column); NaN where nothing was tested."""
+    """UAR (n, n); rows are training corpora, columns test corpora; NaN where nothing was tested."""
     size = 2.5 + 0.9 * len(corpora)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    sns.heatmap(matrix, annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, mask=np.isnan(matrix), square=True,
-                xticklabels=corpora, yticklabels=corpora, cbar_kws={"label": "UAR"}, ax=axes)  # fmt: skip
+    sns.heatmap(
+        matrix,
+        annot=True,
+        fmt=".3f",
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        cbar_kws={"label": "UAR"},
+        mask=np.isnan(matrix),
+        square=True,
+        xticklabels=corpora,
+        yticklabels=corpora,
+        ax=axes,
+    )
     axes.set(xlabel="tested on", ylabel="trained on")
     axes.set_title(title, fontsize=8)
     return figure
 
 
-def audit(table) -> Figure:
-    """UAR of the same classifier under every protocol and mistake, one panel per value of `panel`, one bar per row."""
+def audit(table: pd.DataFrame) -> Figure:
+    """UAR of one classifier under every protocol and leakage, one panel per value of `panel`, one bar per row.
+
+    Columns: panel, name (of the bar), protocol, leak, uar, uar_low, uar_high.
+    """
     groups = list(table.groupby("panel", sort=False))
     heights = [0.3 * len(rows) + 0.7 for _, rows in groups]
     figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
-    panels = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (panel, rows) in zip(panels, groups, strict=True):
-        colours = ["#D55E00" if leak else "#0072B2" if p == "speaker" else "#9ecae1"
-                   for p, leak in zip(rows["protocol"], rows["leak"], strict=True)]  # fmt: skip
+    grid = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (panel, rows) in zip(grid, groups, strict=True):
+        colours = [_audit_colour(row.protocol, row.leak) for row in rows.itertuples()]
         places = range(len(rows))
         axes.barh(places, rows["uar"], color=colours)
         axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)
@@ -163,3 +175,9 @@ def audit(table) -> Figure:
         axes.set(xlim=(0, 1), xlabel="UAR")
         axes.set_title(panel, fontsize=8)
     return figure
+
+
+def _audit_colour(protocol: str, leak: str) -> str:
+    if leak:
+        return style.RED
+    return style.BLUE if protocol == "speaker" else style.LIGHT

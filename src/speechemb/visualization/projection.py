@@ -1,4 +1,4 @@
-"""Maps of the embedding space: UMAP coordinates, and a number for what the neighbourhoods consist of."""
+"""Maps of the embedding space: UMAP coordinates, and how far neighbours share a speaker or an emotion."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ NEIGHBOURS = 15  # UMAP's default size of a neighbourhood
 def neighbours(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Indices int32 and distances float32, both (n, k), of each clip's nearest clips, itself first.
 
-    Exact Euclidean neighbours of standardised features: for the few thousand clips of a corpus brute force is faster
-    than the approximate search that UMAP would run, and both maps use the same graph.
+    Exact Euclidean neighbours of standardised features. For the few thousand clips of a corpus, brute force is faster
+    than the approximate search that UMAP would run, and the 2-D and the 3-D map share the result.
     """
     from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import StandardScaler
@@ -27,22 +27,35 @@ def coordinates(x: np.ndarray, graph: tuple[np.ndarray, np.ndarray], n_dims: int
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the graph brings no search index; a seed means one thread: both intended
+        warnings.simplefilter(
+            "ignore"
+        )  # no search index comes with the graph, and a seed means one thread: both intended
         from umap import UMAP
 
         k = graph[0].shape[1]
-        mapper = UMAP(n_neighbors=k, n_components=n_dims, random_state=seed, precomputed_knn=(*graph, None),
-                      init="spectral" if len(x) > 50 else "random")  # fmt: skip
+        init = "spectral" if len(x) > 50 else "random"
+        mapper = UMAP(k, n_dims, random_state=seed, precomputed_knn=(*graph, None), init=init)
         return mapper.fit_transform(x).astype(np.float32)
 
 
 def purity(graph: tuple[np.ndarray, np.ndarray], values: np.ndarray) -> tuple[float, float]:
-    """Share of a clip's neighbours with its own value, and the share expected of a random clip.
+    """Share of a clip's neighbours with its own value, and the share expected by chance.
 
-    Far above expectation for speakers and near it for emotions: the map shows who speaks, not how.
+    Far above chance for speakers and near it for emotions: the map shows who speaks rather than how. Clips without a
+    value (empty: an unknown speaker) are not counted, neither as clips nor as neighbours.
+
+    Args:
+        graph: of `neighbours`
+        values: `(n,)` emotions or speakers
+
+    Returns:
+        (found, expected); nan where no two clips with a value are neighbours
     """
-    others = graph[0][:, 1:]
-    found = float((values[others] == values[:, None]).mean())
-    counts = np.unique(values, return_counts=True)[1].astype(float)
+    others, known = graph[0][:, 1:], values != ""
+    pairs = known[:, None] & known[others]
+    if not pairs.any():
+        return np.nan, np.nan
+    found = float((values[others] == values[:, None])[pairs].mean())
+    counts = np.unique(values[known], return_counts=True)[1].astype(float)
     n = counts.sum()
     return found, float((counts * (counts - 1)).sum() / (n * (n - 1)))
