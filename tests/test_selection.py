@@ -134,11 +134,11 @@ def test_settings_reach_the_classifier_and_the_disk(name, settings, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y, x = np.unique(labels, return_inverse=True)[1], vectors.astype(np.float32)
     group = np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](4, 0, **settings).fit(x, y, group)
-    plain = classifiers.CLASSIFIERS[name](4, 0).fit(x, y, group)
+    fitted = classifiers.make(name, 4, 0, **settings).fit(x, y, group)
+    plain = classifiers.make(name, 4, 0).fit(x, y, group)
     assert not np.allclose(fitted.predict_proba(x), plain.predict_proba(x), atol=1e-3)
     fitted.save(tmp_path)
-    loaded = classifiers.CLASSIFIERS[name](4, 0, **settings).load(tmp_path)
+    loaded = classifiers.make(name, 4, 0, **settings).load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechemb import classifiers
 from speechemb.artifacts.embeddings import Embeddings
-from speechemb.classifiers import CLASSIFIERS, Classifier
+from speechemb.classifiers import Classifier
 from speechemb.errors import InputError
 from speechemb.labels import ordered
 from speechemb.layers import take_layer
@@ -101,7 +102,7 @@ def fitted(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
     y, group, layer, choices = task.y[clips], task.group[clips], recipe.layer, {}
 
     def make(**settings) -> Classifier:
-        return CLASSIFIERS[recipe.classifier](len(task.labels), recipe.seed, **recipe.fixed, **settings)
+        return classifiers.make(recipe.classifier, len(task.labels), recipe.seed, **recipe.fixed, **settings)
 
     def reads(task: Task) -> Task:
         return task.of(layer) if recipe.layer == "auto" else task
