@@ -149,7 +149,7 @@ def train_and_write(args, run) -> None:
     if outcome.final:
         run.write_model(folder, outcome.final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
-    print(f"{name}: {headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
+    print(f"{name}: {headline(outcome.log, run.task.classes)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")
 
 

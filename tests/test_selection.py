@@ -59,7 +59,7 @@ def test_no_choice_depends_on_test_clips(recipe):
     for spoil in (0.0, 1e3):  # then the test clips give their class away
         x[fold.test] += spoil * y[fold.test, None, None]
         task = cross_validation.Task(x if recipe["layer"] == "auto" else x[:, 0], y, group, sorted(set(labels)), [0, 1])
-        ((_, model, _),) = cross_validation.out_of_fold(cross_validation.Recipe("svm", **recipe), task, [fold])
+        model = cross_validation.fit(cross_validation.Recipe("svm", **recipe), task, fold.train)
         choices.append((model.layer, model.settings, model.choices, model.trials))
     assert choices[0] == choices[1]
 

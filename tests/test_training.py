@@ -64,9 +64,9 @@ def test_a_prediction_does_not_depend_on_the_other_test_clips(name):
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     task = cross_validation.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
     fold = make_folds(y, group, 3, "speaker", 0)[0]
-    ((_, _, before),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
+    _, before = cross_validation.fit_and_test(cross_validation.Recipe(name), task, fold)
     task.x[fold.test[1:]] = 1e3  # a scaler or a stopping rule that saw them would move everything
-    ((_, _, after),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
+    _, after = cross_validation.fit_and_test(cross_validation.Recipe(name), task, fold)
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
 
 
@@ -89,13 +89,13 @@ def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     x = vectors.astype(np.float32)
-    task = cross_validation.Task(x[:, None] if name == "superb" else x, y, group, sorted(set(labels)), [0])
+    x, layer = (x[:, None], "weighted") if name == "superb" else (x, "mean")
+    task = cross_validation.Task(x, y, group, sorted(set(labels)), [0])
+    recipe = cross_validation.Recipe(name, layer=layer)
     folds, found = make_folds(y, group, 4, "speaker", 0), []
     for cores in (1, 4):
         monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
-        outcome = cross_validation.cross_validated(
-            cross_validation.Recipe(name), task, folds, lambda figures: None, final=True
-        )
+        outcome = cross_validation.cross_validated(recipe, task, folds, lambda figures: None, final=True)
         assert [fold.name for fold, _ in outcome.results] == ["1", "2", "3", "4"]
         found.append([probabilities for _, probabilities in outcome.results] + [outcome.final.predict_proba(task, [0])])
     for alone, beside in zip(*found, strict=True):

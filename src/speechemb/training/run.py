@@ -42,7 +42,7 @@ class TrainingRun:
         recipe = self.recipe
         layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
         name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
-        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.labels)}emo", layer, name]
+        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.classes)}emo", layer, name]
         return "-".join([*parts, self.protocol.tag(self.n_folds)]) + (f"-seed{recipe.seed}" if recipe.seed else "")
 
     def stamp(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class TrainingRun:
             },
             "augmented": self.plan.data.copies,
             "features": self.task.x.shape[-1],
-            "labels": self.task.labels,
+            "labels": self.task.classes,
             "corpora": self.corpora,
             "protocol_note": self.protocol.note,
             "groups": len(np.unique(self.task.group)),
@@ -86,7 +86,7 @@ class TrainingRun:
         """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
         path = results / f"predictions_{self.tag}.csv"
         frame = predictions_frame(self.plan.data, self.task, outcome.results)
-        predictions.write_predictions(path, frame, self.task.labels, stamp)
+        predictions.write_predictions(path, frame, self.task.classes, stamp)
         predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
         if outcome.trials:
             rows = pd.DataFrame(outcome.trials).round(6)
