@@ -128,6 +128,13 @@ def test_a_claim_edited_by_hand(chain, kind, key, value):
     assert "changed" in refused(chain, kind)
 
 
+def test_predictions_without_what_step_4_needs(chain):
+    file = storage.sidecar(chain["predictions"])
+    stamp = json.loads(file.read_text())
+    storage.write_json(file, {key: value for key, value in stamp.items() if key not in ("genders", "repeats")})
+    assert "lacks repeats, genders" in refused(chain, "predictions")
+
+
 def test_an_npz_edited_by_hand(chain):
     with np.load(chain["embeddings"]) as archive:
         arrays = dict(archive)
