@@ -228,10 +228,19 @@ def test_cross_corpus_chooses_between_speakers():
     from speechemb.artifacts.embeddings import Embeddings
 
     n = 16
-    text = {"labels": np.tile(["happy", "sad"], 8), "speakers": np.repeat(["a", "b", "c", "d"], 4)}
     empty = np.full(n, "", "<U1")
     data = Embeddings(
-        np.zeros((n, 1, 2), np.float32), np.array([0]), text["labels"], np.arange(n).astype(str), text["speakers"],
-        empty, empty, np.repeat(["x", "y"], 8), empty, np.arange(n).astype(str), empty, {},
-    )  # fmt: skip
+        embeddings=np.zeros((n, 1, 2), np.float32),
+        layers=np.array([0]),
+        labels=np.tile(["happy", "sad"], 8),
+        clip_ids=np.arange(n).astype(str),
+        speakers=np.repeat(["a", "b", "c", "d"], 4),
+        sessions=empty,
+        sentences=empty,
+        corpora=np.repeat(["x", "y"], 8),
+        genders=empty,
+        audio_sha256=np.arange(n).astype(str),
+        augmented_from=empty,
+        meta={},
+    )
     assert len(np.unique(protocols.plan(data, protocols.Protocol("cross-corpus")).group)) == 4
