@@ -20,33 +20,69 @@ import sys
 import time
 from pathlib import Path
 
-from speechemb import cli, paths
-
-CLASSIFIERS = ("svm", "mlp", "xgboost")
+from speechemb import cli, paths, splits
+from speechemb.classifiers import CLASSIFIERS
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add = parser.add_argument
-    add("--npz-path", nargs="+", type=Path, metavar="NPZ", default=[paths.EMBEDDINGS / "emotion_embeddings.npz"],
-        help="one or several files of step 2; their corpora are pooled")  # fmt: skip
-    cli.add_words(parser, "--classifier", ["all"], "which to train", known=(*CLASSIFIERS, "all"))
+    add_data_flags(parser.add_argument_group("data"))
+    add_fold_flags(parser.add_argument_group("folds"))
+    add_classifier_flags(parser.add_argument_group("classifier"))
+    add_output_flags(parser.add_argument_group("output"))
+    return parser.parse_args(argv)
+
+
+def add_data_flags(group) -> None:
+    default = [paths.EMBEDDINGS / "emotion_embeddings.npz"]
+    group.add_argument(
+        "--npz-path",
+        nargs="+",
+        type=Path,
+        metavar="NPZ",
+        default=default,
+        help="one or several files of step 2; their corpora are pooled",
+    )
+    group.add_argument(
+        "--layer",
+        default="mean",
+        help="last, mean (average of the layers), all (side by side), a layer's number, auto (chosen inside each fold) "
+        "or each (a run for every layer, without models, for a curve)",
+    )
+
+
+def add_fold_flags(group) -> None:
+    add = group.add_argument
     add("--n-folds", type=cli.positive, default=5, help="of the cross-validation")
-    add("--cv", choices=("speaker", "session", "sentence", "speaker+sentence", "random"),
-        help="what the folds keep apart (default: speaker; with --protocol superb: session)")  # fmt: skip
+    add(
+        "--cv",
+        choices=tuple(splits.PROTOCOLS),
+        help="what the folds keep apart (default: speaker; with --protocol superb: session)",
+    )
     add("--repeats", type=cli.positive, default=1, help="do the whole cross-validation so often, with further seeds")
-    add("--layer", default="mean", help="last, mean (average of the layers), all (side by side), a layer's number, "
-        "auto (chosen inside each fold) or each (a run for every layer, without models, for a curve)")  # fmt: skip
+    add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
+    add(
+        "--leak",
+        choices=tuple(splits.LEAKS),
+        help="make a known mistake ON PURPOSE, to see what it is worth: scale on all clips, or divide augmented copies "
+        "at random (with --cv random); outputs are labelled",
+    )
+    add("--seed", type=cli.seed, default=0, help="of the folds and the classifiers")
+
+
+def add_classifier_flags(group) -> None:
+    names = ", ".join(CLASSIFIERS)
+    cli.add_words(group, "--classifier", ["all"], f"which to train: {names} or all", known=(*CLASSIFIERS, "all"))
+    add = group.add_argument
     add("--tune", type=cli.positive, metavar="N", help="choose the settings by N Optuna trials inside each fold")
     add("--protocol", choices=("superb",), help="the SUPERB probe: learned weighted sum of all layers, linear layers")
-    add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
-    add("--leak", choices=("scaler", "copies"), help="make a known mistake ON PURPOSE, to see what it is worth: scale "
-        "on all clips, or divide augmented copies at random (with --cv random); outputs are labelled")  # fmt: skip
-    add("--seed", type=cli.seed, default=0, help="of the folds and the classifiers")
+
+
+def add_output_flags(group) -> None:
+    add = group.add_argument
     add("--overwrite", action="store_true", help="train again where the same run stands already")
     add("--models-dir", type=Path, default=paths.MODELS, help="where the models go")
     add("--results-dir", type=Path, default=paths.RESULTS, help="where everything else goes")
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     npz = [paths.existing(path) for path in args.npz_path]
     every_layer = args.protocol or args.layer in ("auto", "each")
     data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
-    cv = "cross-corpus" if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
+    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
     protocol = protocols.Protocol(cv, args.n_folds, args.seed, args.repeats, args.leak or "")
     classifiers, layers = asked(args, data)
     plan = protocols.plan(data, protocol)
@@ -98,7 +134,9 @@ def train_and_write(args, run) -> None:
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
     results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
     makes_model = run.makes_model and args.layer != "each"
-    needed = [results / f"predictions_{run.tag}.csv"] + [folder / "model.json"] * makes_model
+    needed = [results / f"predictions_{run.tag}.csv"]
+    if makes_model:
+        needed.append(folder / "model.json")
     if not args.overwrite and all(storage.is_up_to_date(path, stamp) for path in needed):
         print(f"{paths.shown(needed[0])} stands already, made from the same embeddings by the same code")
         return
@@ -111,7 +149,7 @@ def train_and_write(args, run) -> None:
     if outcome.final:
         run.write_model(folder, outcome.final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
-    print(f"{name}: {headline(outcome.log, run.task.labels)}, {time.perf_counter() - started:.1f} s")
+    print(f"{name}: {headline(outcome.log, run.task.classes)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")
 
 

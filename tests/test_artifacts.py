@@ -24,10 +24,8 @@ def build(script, folder):
     script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(processed)])
     csv = processed / "tones.csv"
     script("2_wavlm_feature_extraction").main(["--metadata", str(csv), "--model", "acoustic", "--out", str(npz)])
-    script("3_train_classifiers").main(
-        ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", "--models-dir", str(folder / "models"),
-         "--results-dir", str(results)]
-    )  # fmt: skip
+    where = ["--models-dir", str(folder / "models"), "--results-dir", str(results)]
+    script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", *where])
     return files_of(folder)
 
 
@@ -128,6 +126,13 @@ def test_a_claim_edited_by_hand(chain, kind, key, value):
     assert "changed" in refused(chain, kind)
 
 
+def test_predictions_without_what_step_4_needs(chain):
+    file = storage.sidecar(chain["predictions"])
+    stamp = json.loads(file.read_text())
+    storage.write_json(file, {key: value for key, value in stamp.items() if key not in ("genders", "repeats")})
+    assert "lacks repeats, genders" in refused(chain, "predictions")
+
+
 def test_an_npz_edited_by_hand(chain):
     with np.load(chain["embeddings"]) as archive:
         arrays = dict(archive)
@@ -200,12 +205,22 @@ def test_stale_metadata_is_noticed_by_step_3(script, tmp_path):
 
 def test_stale_embeddings_are_noticed_by_step_4(script, tmp_path):
     chain = build(script, tmp_path)
-    script("2_wavlm_feature_extraction").main(
-        ["--metadata", str(chain["metadata"]), "--model", "acoustic", "--limit", "20", "--overwrite", "--out",
-         str(chain["embeddings"])]
-    )  # fmt: skip
+    where = ["--metadata", str(chain["metadata"]), "--out", str(chain["embeddings"])]
+    script("2_wavlm_feature_extraction").main([*where, "--model", "acoustic", "--limit", "20", "--overwrite"])
     with pytest.raises(ArtifactError, match="was made from an earlier .*e.npz: rerun python src/3_train"):
         script("4_evaluation_metrics").main(["--results-dir", str(chain["predictions"].parent)])
+
+
+def test_an_artifact_is_up_to_date_where_it_would_get_the_same_stamp_again(chain):
+    files = (chain["metadata"], chain["embeddings"], chain["predictions"], chain["model"] / "model.json")
+    for file in files:
+        stamp = storage.recorded_stamp(file)
+        assert storage.is_up_to_date(file, stamp)
+        assert storage.is_up_to_date(file, {"fingerprint": stamp["fingerprint"]})
+        for key in ("fingerprint", "versions", "git"):
+            assert not storage.is_up_to_date(file, {**stamp, key: "other"})
+        os.truncate(file, 100) if file.suffix in (".npz", ".json") else file.unlink()
+        assert not storage.is_up_to_date(file, stamp)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

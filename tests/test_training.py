@@ -1,9 +1,13 @@
 """Step 3 on planted effects: it finds what is there, not what is not, and nothing is learned from a test clip."""
 
+import subprocess
+import sys
+
 import made
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from speechemb import classifiers
 from speechemb.artifacts import embeddings
@@ -11,8 +15,6 @@ from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
 from speechemb.splits.folds import make_folds
 from speechemb.training import cross_validation
-
-NAMES = ("svm", "mlp", "xgboost")
 
 
 def run(script, tmp_path, npz, *flags):
@@ -56,44 +58,44 @@ def test_random_folds_reward_knowing_the_speaker_and_are_labelled(script, tmp_pa
     assert stamp["speakers_on_both_sides"] == 12 and "optimistic" in stamp["protocol_note"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", classifiers.CLASSIFIERS)
 def test_a_prediction_does_not_depend_on_the_other_test_clips(name):
     vectors, labels, speakers = made.planted(speakers=6)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     task = cross_validation.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
     fold = make_folds(y, group, 3, "speaker", 0)[0]
-    ((_, _, before),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
+    _, before = cross_validation.fit_and_test(cross_validation.Recipe(name), task, fold)
     task.x[fold.test[1:]] = 1e3  # a scaler or a stopping rule that saw them would move everything
-    ((_, _, after),) = cross_validation.out_of_fold(cross_validation.Recipe(name), task, [fold])
+    _, after = cross_validation.fit_and_test(cross_validation.Recipe(name), task, fold)
     np.testing.assert_allclose(after[0], before[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", classifiers.CLASSIFIERS)
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     vectors, labels, _ = made.planted(speakers=6)
     y = np.array([made.EMOTIONS.index(label) % n_classes for label in labels])
     x, group = vectors.astype(np.float32), np.repeat(np.arange(6), 12)
-    fitted = classifiers.CLASSIFIERS[name](n_classes, 0).fit(x, y, group)
+    fitted = classifiers.make(name, n_classes, 0).fit(x, y, group)
     fitted.save(tmp_path)
-    loaded = classifiers.CLASSIFIERS[name](n_classes, 0).load(tmp_path)
+    loaded = classifiers.make(name, n_classes, 0).load(tmp_path)
     assert fitted.predict_proba(x).shape == (len(x), n_classes)
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
 
 
-@pytest.mark.parametrize("name", [*NAMES, pytest.param("superb", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [*classifiers.CLASSIFIERS, pytest.param("superb", marks=pytest.mark.slow)])
 def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
     y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
     x = vectors.astype(np.float32)
-    task = cross_validation.Task(x[:, None] if name == "superb" else x, y, group, sorted(set(labels)), [0])
+    x, layer = (x[:, None], "weighted") if name == "superb" else (x, "mean")
+    task = cross_validation.Task(x, y, group, sorted(set(labels)), [0])
+    recipe = cross_validation.Recipe(name, layer=layer)
     folds, found = make_folds(y, group, 4, "speaker", 0), []
     for cores in (1, 4):
         monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
-        outcome = cross_validation.cross_validated(
-            cross_validation.Recipe(name), task, folds, lambda figures: None, final=True
-        )
+        outcome = cross_validation.cross_validated(recipe, task, folds, lambda figures: None, final=True)
         assert [fold.name for fold, _ in outcome.results] == ["1", "2", "3", "4"]
         found.append([probabilities for _, probabilities in outcome.results] + [outcome.final.predict_proba(task, [0])])
     for alone, beside in zip(*found, strict=True):
@@ -185,3 +187,18 @@ def test_the_log_holds_every_fold(script, tmp_path):
     table = pd.read_csv(log)
     assert table["fold"].tolist() == [1, 2, 3, 4, 5] and table["test_clips"].sum() == 120
     assert (table["train_groups"] + table["test_groups"] == 10).all() and (table["epochs"] > 1).all()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from speechemb import splits, classifiers; print('speaker+sentence' in splits.PROTOCOLS, 'xgboost')",
+        "import runpy; sys.argv[1:] = ['--help']; runpy.run_path('src/3_train_classifiers.py', run_name='__main__')",
+    ],
+)
+def test_the_choices_of_the_flags_need_no_installed_library(code):
+    # -S: without site-packages, as where the environment was not activated.
+    code = f"import sys; sys.path.insert(0, 'src'); {code}"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, env={})
+    assert done.returncode == 0, done.stderr
+    assert "xgboost" in done.stdout

@@ -19,14 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.artifacts import npz
+from speechemb.artifacts import npz, storage
 from speechemb.artifacts.storage import ArtifactError, check_kind, check_upstream
 from speechemb.errors import InputError, first
 from speechemb.layers import take_layer
 from speechemb.paths import ROOT, STEP2, STEP3, shown
 
 TEXT = (
-    *("labels", "clip_ids", "speakers", "sessions", "sentences", "corpora", "genders", "audio_sha256"),
+    "labels",
+    "clip_ids",
+    "speakers",
+    "sessions",
+    "sentences",
+    "corpora",
+    "genders",
+    "audio_sha256",
     "augmented_from",
 )
 KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
@@ -117,7 +124,7 @@ def read(path: Path, layer: str = "") -> Embeddings:
     arrays, meta = _load(path, KEYS[1:])
     remedy, n = f"rerun {STEP2}", len(arrays["clip_ids"])
     vectors, digest, finite = _vectors(path, n, arrays["layers"].tolist(), layer)
-    hashes = {"embeddings": digest, **{name: npz.hash_of(array) for name, array in arrays.items()}}
+    hashes = {"embeddings": digest} | {name: npz.hash_of(array) for name, array in arrays.items()}
     if changed := [name for name, digest in hashes.items() if meta.get("arrays", {}).get(name) != digest]:
         raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
     if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
@@ -138,10 +145,13 @@ def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndar
         hashed = npz.started_hash(dtype, shape)
         for block in blocks:
             hashed.update(block)
-            rows = slice(start, start := start + len(block))
+            stop = start + len(block)
             taken = take_layer(block, layers, layer) if layer else block
-            vectors = np.empty((n, *taken.shape[1:]), np.float32) if vectors is None else vectors
-            vectors[rows], finite[rows] = taken, np.isfinite(block).all(axis=(1, 2))
+            if vectors is None:
+                vectors = np.empty((n, *taken.shape[1:]), np.float32)
+            vectors[start:stop] = taken
+            finite[start:stop] = np.isfinite(block).all(axis=(1, 2))
+            start = stop
     return vectors, hashed.hexdigest(), finite
 
 
@@ -187,18 +197,14 @@ def is_up_to_date(path: Path, fingerprint: str, overwrite: bool) -> bool:
     Raises:
         ArtifactError: it holds something else, and `overwrite` is not given.
     """
-    if not path.exists():
-        return False
-    try:
-        found = read_meta(path)["fingerprint"]
-    except ArtifactError:
-        found = "unreadable"
-    if found != fingerprint and not overwrite:
+    if storage.is_up_to_date(path, {"fingerprint": fingerprint}):
+        return True
+    if path.exists() and not overwrite:
         raise ArtifactError(
             f"{shown(path)} exists, made from other clips or settings (or damaged): write elsewhere with --out, or "
             "replace it with --overwrite"
         )
-    return found == fingerprint
+    return False
 
 
 def check_unchanged(path: Path, inputs: list[dict[str, str]]) -> None:

@@ -53,7 +53,8 @@ def _blocks(array: np.ndarray) -> Iterable[bytes]:
     """The bytes of an array, some rows at a time."""
     if array.ndim == 0:
         yield array.tobytes()
-    for start in range(0, len(array) if array.ndim else 0, ROWS):
+        return
+    for start in range(0, len(array), ROWS):
         yield np.ascontiguousarray(array[start : start + ROWS]).tobytes()
 
 

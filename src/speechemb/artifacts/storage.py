@@ -123,14 +123,32 @@ def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> No
             raise ArtifactError(f"{shown(path)} was made from an earlier {item['path']}: rerun {command}")
 
 
-def is_up_to_date(path: Path, stamp: dict[str, Any]) -> bool:
-    """Whether `path` (a CSV, or a model's `model.json`) was made from the same input by the same code and libraries."""
-    file = path if path.suffix == ".json" else sidecar(path)
+def recorded_stamp(path: Path) -> dict[str, Any] | None:
+    """The provenance block that a CSV, a JSON artifact or an npz carries; None where it has none, or a damaged one."""
+    from speechemb.artifacts import npz  # imports this module
+
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return path.exists() and all(found.get(key) == stamp[key] for key in ("fingerprint", "versions", "git"))
+        if path.suffix == ".npz":
+            found = npz.load(path, [], remedy="")[1]
+        else:
+            file = path if path.suffix == ".json" else sidecar(path)
+            found = json.loads(file.read_text(encoding="utf-8"))
+        intact = isinstance(found, dict) and provenance.seal(found) == found
+    except (ArtifactError, OSError, ValueError):
+        return None
+    return found if intact else None
+
+
+def is_up_to_date(path: Path, stamp: dict[str, Any]) -> bool:
+    """Whether `path` was made from the same inputs and settings by the same code and libraries as it would be today.
+
+    Args:
+        path: a CSV, a JSON artifact or an npz
+        stamp: the provenance block that it would get today; what it has of fingerprint, versions and git is compared
+    """
+    found = recorded_stamp(path) if path.exists() else None
+    compared = [key for key in ("fingerprint", "versions", "git") if key in stamp]
+    return found is not None and all(found.get(key) == stamp[key] for key in compared)
 
 
 def write_text(path: Path, text: str) -> None:

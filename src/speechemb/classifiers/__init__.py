@@ -5,42 +5,49 @@ in any split made while fitting. Scaling is part of the estimator, so it only ev
 (`SPACES` in `tuning.py` says which) are keyword arguments whose defaults are what is used untuned. Class weights are
 inversely proportional to class frequency in all three. Saving uses safetensors and XGBoost's own JSON: neither is a
 pickle. A fit uses one thread of its own library where that can be said, because folds are fitted side by side.
+
+Importing this package loads the standard library only: step 3 takes the choices of `--classifier` from here.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from speechemb.classifiers.boosted_trees import XGBoost
-from speechemb.classifiers.svm import Svm
+CLASSIFIERS = ("svm", "mlp", "xgboost")  # what --classifier takes
+
+# The module and the class of each name. `superb` is reached by --protocol superb only: it needs every layer.
+_CLASSES = {
+    "svm": ("svm", "Svm"),
+    "mlp": ("mlp", "Mlp"),
+    "xgboost": ("boosted_trees", "XGBoost"),
+    "superb": ("superb", "Superb"),
+}
 
 
 class Classifier(Protocol):
     """What the training and the prediction need of a classifier."""
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Classifier": ...
+    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Classifier: ...
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """(n, K) float64; the predicted class is the largest."""
 
     def save(self, folder: Path) -> None: ...
 
-    def load(self, folder: Path) -> "Classifier": ...
+    def load(self, folder: Path) -> Classifier: ...
 
 
-def _mlp(n_classes: int, seed: int, **settings) -> Classifier:
-    from speechemb.classifiers.mlp import Mlp  # imports torch
-
-    return Mlp(n_classes, seed, **settings)
-
-
-def _superb(n_classes: int, seed: int, **settings) -> Classifier:
-    from speechemb.classifiers.superb import Superb  # imports torch
-
-    return Superb(n_classes, seed, **settings)
+def class_of(name: str) -> type:
+    """The class of a classifier; its module, and with it torch where it needs that, is imported now."""
+    module, attribute = _CLASSES[name]
+    return getattr(import_module(f"speechemb.classifiers.{module}"), attribute)
 
 
-CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"svm": Svm, "mlp": _mlp, "xgboost": XGBoost, "superb": _superb}
-"""Name -> `(n_classes, seed, **settings)`; `superb` is reached by `--protocol superb` only: it needs every layer."""
+def make(name: str, n_classes: int, seed: int, **settings) -> Classifier:
+    """A classifier that is not fitted; `settings` are keyword arguments of its class."""
+    return class_of(name)(n_classes, seed, **settings)

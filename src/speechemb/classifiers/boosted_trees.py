@@ -17,8 +17,10 @@ class XGBoost:
     ) -> None:
         self.n_classes, self.seed = n_classes, seed
         self.settings = {
-            **{"max_depth": depth, "learning_rate": rate},
-            **{"n_estimators": rounds, "colsample_bytree": columns},
+            "max_depth": depth,
+            "learning_rate": rate,
+            "n_estimators": rounds,
+            "colsample_bytree": columns,
         }
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "XGBoost":
@@ -26,10 +28,14 @@ class XGBoost:
         from xgboost import XGBClassifier
 
         self.model = XGBClassifier(
-            **self.settings, tree_method="hist", max_bin=16, subsample=0.8, random_state=self.seed,
+            **self.settings,
+            tree_method="hist",
+            max_bin=16,
+            subsample=0.8,
+            random_state=self.seed,
             n_jobs=1,  # folds run side by side, and the trees of two threads differ from those of one
             objective="multi:softprob" if self.n_classes > 2 else "binary:logistic",
-        )  # fmt: skip
+        )
         self.model.fit(x, y, sample_weight=compute_sample_weight("balanced", y))
         return self
 

@@ -10,16 +10,12 @@ from speechemb.classifiers.torch_layers import Dropout, linear, one_thread
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
-HIDDEN = 256
-DROPOUT = 0.4
 BATCHES = 64, 256  # fewest and most clips of a batch
 MAX_EPOCHS = 100
 PATIENCE = 12
 
 
-def network(
-    dim: int, n_classes: int, generator: torch.Generator, width: int = HIDDEN, dropout: float = DROPOUT
-) -> nn.Sequential:
+def network(dim: int, n_classes: int, generator: torch.Generator, width: int, dropout: float) -> nn.Sequential:
     """Two hidden layers."""
     block = [linear(dim, width, generator), nn.BatchNorm1d(width), nn.ReLU(), Dropout(dropout, generator)]
     second = [linear(width, width, generator), nn.BatchNorm1d(width), nn.ReLU(), Dropout(dropout, generator)]
@@ -30,9 +26,14 @@ class Mlp:
     """Early stopping looks at UAR on an inner split that shares no group with the rest; the best epoch is kept."""
 
     def __init__(
-        self, n_classes: int, seed: int, width: int = HIDDEN, dropout: float = DROPOUT, rate: float = 1e-3,
+        self,
+        n_classes: int,
+        seed: int,
+        width: int = 256,
+        dropout: float = 0.4,
+        rate: float = 1e-3,
         standardise: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.n_classes, self.seed, self.rate, self.standardise = n_classes, seed, rate, standardise
         self.shape = {"width": width, "dropout": dropout}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import ArtifactError, read_json, write_json
-from speechemb.classifiers import CLASSIFIERS, Classifier
+from speechemb.classifiers import Classifier, make
 from speechemb.paths import STEP3, shown
 
 
@@ -46,5 +46,5 @@ def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
         path = folder / Path(name).name
         if not path.is_file() or provenance.sha256_file(path) != digest:
             raise ArtifactError(f"{shown(path)} is missing or was changed after it was written: {remedy}")
-    classifier = CLASSIFIERS[meta["classifier"]](len(meta["labels"]), meta["seed"], **meta["settings"])
+    classifier = make(meta["classifier"], len(meta["labels"]), meta["seed"], **meta["settings"])
     return classifier.load(folder), meta

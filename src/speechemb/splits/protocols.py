@@ -7,28 +7,14 @@ import numpy as np
 from speechemb.artifacts.embeddings import Embeddings
 from speechemb.errors import InputError
 from speechemb.speakers import within_corpus
+from speechemb.splits import CROSS_CORPUS, LEAKS, NOTES
 from speechemb.splits.folds import Fold, add_copies, repeated
 from speechemb.splits.groups import clip_groups
-
-NOTES = {
-    "speaker": "speaker-disjoint folds",
-    "session": "session-disjoint folds",
-    "sentence": "sentence-disjoint folds, speakers on both sides",
-    "speaker+sentence": "folds disjoint by speaker and by sentence",
-    "random": "RANDOM folds, speakers on both sides: optimistic",
-    "cross-corpus": "trained on one corpus, tested on another",
-}
-
-LEAKS = {
-    "scaler": "LEAK ON PURPOSE: features standardised on all clips, the test clips included",
-    "copies": "LEAK ON PURPOSE: augmented copies divided at random, as if they were clips of their own",
-}
-"""Known mistakes, made only with `--leak`, to measure what they are worth; every output of such a run says so."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How clips are divided. `cv` is one of `splits.PROTOCOLS` or `cross-corpus`, `leak` empty or one of `LEAKS`.
+    """How clips are divided. `cv` is one of `NOTES`, `leak` empty or one of `LEAKS`.
 
     Raises:
         InputError: settings that do not go together.
@@ -41,7 +27,7 @@ class Protocol:
     leak: str = ""
 
     def __post_init__(self) -> None:
-        if self.cv == "cross-corpus" and (self.repeats > 1 or self.leak):
+        if self.cv == CROSS_CORPUS and (self.repeats > 1 or self.leak):
             raise InputError("--cross-corpus has no folds to repeat or to leak between: leave out --repeats and --leak")
         if self.leak == "copies" and self.cv != "random":
             raise InputError("--leak copies divides at random: give --cv random with it")
@@ -54,8 +40,11 @@ class Protocol:
 
     def tag(self, n_folds: int) -> str:
         """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`."""
-        parts = ["cross" if self.cv == "cross-corpus" else f"{self.cv}{n_folds}"]
-        parts += [f"repeats{self.repeats}"] * (self.repeats > 1) + [f"LEAK_{self.leak}"] * bool(self.leak)
+        parts = ["cross" if self.cv == CROSS_CORPUS else f"{self.cv}{n_folds}"]
+        if self.repeats > 1:
+            parts.append(f"repeats{self.repeats}")
+        if self.leak:
+            parts.append(f"LEAK_{self.leak}")
         return "-".join(parts)
 
 
@@ -75,7 +64,7 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
     Raises:
         InputError: the clips do not allow this protocol.
     """
-    if protocol.cv == "cross-corpus":
+    if protocol.cv == CROSS_CORPUS:
         return cross_corpus(data)
     origin = data.origin()
     if protocol.leak == "copies":

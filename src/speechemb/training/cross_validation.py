@@ -1,16 +1,18 @@
 """Out-of-fold predictions, fold by fold, and the final model on everything."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speechemb import classifiers
 from speechemb.artifacts.embeddings import Embeddings
-from speechemb.classifiers import CLASSIFIERS, Classifier
+from speechemb.classifiers import Classifier
 from speechemb.errors import InputError
 from speechemb.labels import ordered
 from speechemb.layers import take_layer
@@ -29,12 +31,13 @@ class Task:
     x: np.ndarray
     y: np.ndarray
     group: np.ndarray
-    labels: list[str]
+    classes: list[str]
     layers: list[int] = field(default_factory=list)
 
-    def of(self, layer: str) -> "Task":
-        """The same with the features of one layer or mix."""
-        return replace(self, x=take_layer(self.x, self.layers, layer))
+    def features(self, layer: str, clips: np.ndarray) -> np.ndarray:
+        """What a classifier sees of these clips: `x`, or where `x` has all layers, one layer or mix of it."""
+        x = take_layer(self.x, self.layers, layer) if self.x.ndim == 3 else self.x
+        return x[clips]
 
 
 @dataclass(frozen=True)
@@ -45,28 +48,28 @@ class Recipe:
     seed: int = 0
     layer: str = "mean"
     trials: int = 0
-    leak: str = ""  # see protocols.LEAKS
+    leak: str = ""  # one of splits.LEAKS
 
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """Settings of the classifier that are not tuned."""
-        return {"standardise": False} if self.leak == "scaler" else {}
+    def make(self, n_classes: int, **settings) -> Classifier:
+        """The classifier with these settings, not fitted."""
+        if self.leak == "scaler":
+            settings["standardise"] = False  # `task_of` did it, on all clips
+        return classifiers.make(self.classifier, n_classes, self.seed, **settings)
 
 
 @dataclass
 class Fitted:
-    """A classifier, what it was decided to be, and the trials that decided it."""
+    """A fitted classifier, its layer and settings, and how they were chosen."""
 
     classifier: Classifier
     layer: str
     settings: dict[str, Any]
-    choices: dict[str, Any]
+    choices: dict[str, Any]  # for the log
     trials: list[dict[str, Any]]
-    reads: Callable[[Task], Task]  # from the task's features to those it was fitted on
 
     def predict_proba(self, task: Task, clips: np.ndarray) -> np.ndarray:
         """(n_clips, K) of the clips with these indices."""
-        return self.classifier.predict_proba(self.reads(task).x[clips])
+        return self.classifier.predict_proba(task.features(self.layer, clips))
 
 
 @dataclass
@@ -80,12 +83,20 @@ class Outcome:
     weights: list[dict[str, Any]] = field(default_factory=list)
     final: Fitted | None = None
 
+    def add_tables(self, name: str, model: Fitted, layers: list[int]) -> None:
+        """Rows of a fold (or of the final model) for the tables of trials and of learned layer weights."""
+        self.trials += [{"fold": name, **row} for row in model.trials]
+        if hasattr(model.classifier, "layer_weights"):
+            weights = model.classifier.layer_weights
+            rows = [{"layer": layer, "weight": float(one)} for layer, one in zip(layers, weights, strict=True)]
+            self.weights += [{"fold": name, **row} for row in rows]
+
 
 def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
     """The features of the recipe's layer with the labels as numbers in the project's order of emotions."""
-    labels = ordered(data.labels)
-    if len(labels) < 2:
-        raise InputError(f"all clips are {labels[0]}: a classifier needs at least two classes (--emotions in step 1)")
+    classes = ordered(data.labels)
+    if len(classes) < 2:
+        raise InputError(f"all clips are {classes[0]}: a classifier needs at least two classes (--emotions in step 1)")
     x = data.embeddings if recipe.layer == "auto" else data.features(recipe.layer)
     if recipe.leak == "scaler":
         if recipe.classifier not in ("svm", "mlp"):
@@ -93,84 +104,76 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
                 f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier svm mlp"
             )
         x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the mistake: test clips are in the mean and the deviation
-    return Task(x, classification.indices(data.labels, labels, "true"), group, labels, data.layers.tolist())
+    return Task(x, classification.indices(data.labels, classes, "true"), group, classes, data.layers.tolist())
 
 
-def fitted(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
-    """The recipe done with the clips with these indices."""
-    y, group, layer, choices = task.y[clips], task.group[clips], recipe.layer, {}
-
-    def make(**settings) -> Classifier:
-        return CLASSIFIERS[recipe.classifier](len(task.labels), recipe.seed, **recipe.fixed, **settings)
-
-    def reads(task: Task) -> Task:
-        return task.of(layer) if recipe.layer == "auto" else task
-
+def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
+    """Follow the recipe with the clips with these indices."""
+    make = partial(recipe.make, len(task.classes))
+    y, group, layer = task.y[clips], task.group[clips], recipe.layer
+    settings, choices, trials = {}, {}, []
     if recipe.layer == "auto":
         layer, uar = layer_selection.best_layer(make, task.x[clips], task.layers, y, group, recipe.seed)
         choices |= {"layer": layer, "layer_inner_uar": uar}
-    x, settings, trials = reads(task).x[clips], {}, []
+    x = task.features(layer, clips)
     if recipe.trials:
         settings, trials = tuning.best_settings(recipe.classifier, make, x, y, group, recipe.seed, recipe.trials)
         choices |= {"settings": json.dumps(settings, sort_keys=True)}
-    classifier = make(**settings).fit(x, y, group)
-    return Fitted(classifier, layer, settings, choices, trials, reads)
+    return Fitted(make(**settings).fit(x, y, group), layer, settings, choices, trials)
 
 
-def out_of_fold(recipe: Recipe, task: Task, folds: list[Fold]) -> Iterator[tuple[Fold, Fitted, np.ndarray]]:
-    """Each fold with what was fitted on its training part and the probabilities (n_test, K) of its test clips.
+def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.ndarray]:
+    """What was fitted on the fold's training part, and the probabilities (n_test, K) of its test clips."""
+    model = fit(recipe, task, fold.train)
+    return model, model.predict_proba(task, fold.test)
+
+
+def cross_validated(
+    recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None], final: bool = False
+) -> Outcome:
+    """All folds, and with `final` the recipe followed with all clips; `note` is told every fold's figures.
 
     As many folds at once as there are cores. Every fit draws its random numbers from a generator of its own, so that
     what runs beside it does not matter.
     """
     from joblib import cpu_count
 
-    def one(fold: Fold) -> tuple[Fold, Fitted, np.ndarray]:
-        model = fitted(recipe, task, fold.train)
-        nothing = np.empty((0, len(task.labels)))
-        return fold, model, model.predict_proba(task, fold.test) if len(fold.test) else nothing
-
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        yield from pool.map(one, folds)
-
-
-def cross_validated(
-    recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None], final: bool = False
-) -> Outcome:
-    """All folds, and with `final` the recipe done with all clips; `note` is told every fold's figures."""
-    outcome, labels, everything = Outcome(), np.array(task.labels), np.arange(len(task.y))
-    whole = Fold("final", everything, everything[:0])
-    for fold, model, probabilities in out_of_fold(recipe, task, folds + [whole] * final):
-        add_tables(outcome, fold.name, model, task)
-        if fold is whole:
-            outcome.final = model
-            continue
-        figures = classification.summary(labels[task.y[fold.test]], labels[probabilities.argmax(axis=1)], task.labels)
-        counts = {
-            "train_clips": len(fold.train),
-            "test_clips": len(fold.test),
-            "train_groups": len(np.unique(task.group[fold.train])),
-            "test_groups": len(np.unique(task.group[fold.test])),
-        }
-        epochs = {"epochs": getattr(model.classifier, "epochs", "")}
-        outcome.log.append({"fold": fold.name, **counts, **figures, **epochs, **model.choices})
-        outcome.results.append((fold, probabilities))
-        note(outcome.log[-1])
+    outcome = Outcome()
+    executor = ThreadPoolExecutor(cpu_count())
+    try:
+        tested = executor.map(partial(fit_and_test, recipe, task), folds)
+        whole = executor.submit(fit, recipe, task, np.arange(len(task.y))) if final else None
+        for fold, (model, probabilities) in zip(folds, tested, strict=True):
+            outcome.results.append((fold, probabilities))
+            outcome.log.append(log_row(fold, model, probabilities, task))
+            outcome.add_tables(fold.name, model, task.layers)
+            note(outcome.log[-1])
+        if whole:
+            outcome.final = whole.result()
+            outcome.add_tables("final", outcome.final, task.layers)
+    finally:
+        executor.shutdown(cancel_futures=True)  # after an error nothing more is begun
     return outcome
 
 
-def add_tables(outcome: Outcome, name: str, model: Fitted, task: Task) -> None:
-    """The rows of a fold (or of the final model) for the tables of trials and of learned layer weights."""
-    outcome.trials += [{"fold": name, **row} for row in model.trials]
-    weights = getattr(model.classifier, "layer_weights", [])
-    outcome.weights += [
-        {"fold": name, "layer": layer, "weight": float(w)} for layer, w in zip(task.layers, weights, strict=False)
-    ]
+def log_row(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) -> dict[str, Any]:
+    """A fold's row of the training log: its clips and groups, its figures, and what was chosen in it."""
+    classes = np.array(task.classes)
+    return {
+        "fold": fold.name,
+        "train_clips": len(fold.train),
+        "test_clips": len(fold.test),
+        "train_groups": len(np.unique(task.group[fold.train])),
+        "test_groups": len(np.unique(task.group[fold.test])),
+        **classification.summary(classes[task.y[fold.test]], classes[probabilities.argmax(axis=1)], task.classes),
+        "epochs": getattr(model.classifier, "epochs", ""),
+        **model.choices,
+    }
 
 
 def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
     """One row a clip and fold, in the order of the embeddings within each fold's name."""
-    labels = np.array(task.labels)
+    classes = np.array(task.classes)
     frames = []
     for fold, probabilities in results:
         columns = {
@@ -178,9 +181,9 @@ def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np
             "corpus": data.corpora[fold.test],
             "speaker": data.speakers[fold.test],
             "fold": fold.name,
-            "true": labels[task.y[fold.test]],
-            "predicted": labels[probabilities.argmax(axis=1)],
+            "true": classes[task.y[fold.test]],
+            "predicted": classes[probabilities.argmax(axis=1)],
         }
-        scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.labels)}
+        scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.classes)}
         frames.append(pd.DataFrame({**columns, **scores}))
     return pd.concat(frames, ignore_index=True)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import embeddings, predictions, provenance, storage
-from speechemb.artifacts.storage import SCHEMA
+from speechemb.artifacts import embeddings, predictions, storage
 from speechemb.classifiers import persistence
 from speechemb.metrics import classification
 from speechemb.speakers import genders_of
@@ -42,40 +41,41 @@ class TrainingRun:
         recipe = self.recipe
         layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
         name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
-        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.labels)}emo", layer, name]
+        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.classes)}emo", layer, name]
         return "-".join([*parts, self.protocol.tag(self.n_folds)]) + (f"-seed{recipe.seed}" if recipe.seed else "")
 
     def stamp(self) -> dict[str, Any]:
         """The provenance of the run's files, with the settings that step 4's tables show."""
+        data, recipe, protocol = self.plan.data, self.recipe, self.protocol
         inputs = embeddings.sources(self.npz)
-        settings = {
-            "embeddings": [item["fingerprint"] for item in inputs],
-            "classifier": self.recipe.classifier,
-            "layer": self.recipe.layer,
-            "tune": self.recipe.trials,
-            "protocol": self.protocol.cv,
-            "n_folds": self.n_folds,
-            "repeats": self.protocol.repeats,
-            "leak": self.protocol.leak,
-            "seed": self.recipe.seed,
-        }
-        return {
-            **provenance.stamp("predictions", SCHEMA, **settings),
-            "inputs": inputs,
-            "tag": self.tag,
-            **{
-                key: self.plan.data.meta[key] for key in ("encoder", "encoder_source", "pooling", "precision", "layers")
-            },
-            "augmented": self.plan.data.copies,
-            "features": self.task.x.shape[-1],
-            "labels": self.task.labels,
-            "corpora": self.corpora,
-            "protocol_note": self.protocol.note,
-            "groups": len(np.unique(self.task.group)),
-            "speakers_on_both_sides": speakers_on_both_sides(self.plan.data, self.plan.folds),
-            "left_out": self.plan.left_out,
-            "genders": genders_of(self.plan.data.corpora, self.plan.data.speakers, self.plan.data.genders),
-        }
+        meta = predictions.PredictionsMeta(
+            embeddings=[item["fingerprint"] for item in inputs],
+            classifier=recipe.classifier,
+            layer=recipe.layer,
+            tune=recipe.trials,
+            protocol=protocol.cv,
+            n_folds=self.n_folds,
+            repeats=protocol.repeats,
+            leak=protocol.leak,
+            seed=recipe.seed,
+            inputs=inputs,
+            tag=self.tag,
+            encoder=data.meta["encoder"],
+            encoder_source=data.meta["encoder_source"],
+            pooling=data.meta["pooling"],
+            precision=data.meta["precision"],
+            layers=data.meta["layers"],
+            augmented=data.copies,
+            features=self.task.x.shape[-1],
+            labels=self.task.classes,
+            corpora=self.corpora,
+            protocol_note=protocol.note,
+            groups=len(np.unique(self.task.group)),
+            speakers_on_both_sides=speakers_on_both_sides(data, self.plan.folds),
+            left_out=self.plan.left_out,
+            genders=genders_of(data.corpora, data.speakers, data.genders),
+        )
+        return meta.stamp()
 
     @property
     def makes_model(self) -> bool:
@@ -86,7 +86,7 @@ class TrainingRun:
         """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
         path = results / f"predictions_{self.tag}.csv"
         frame = predictions_frame(self.plan.data, self.task, outcome.results)
-        predictions.write_predictions(path, frame, self.task.labels, stamp)
+        predictions.write_predictions(path, frame, stamp)
         predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
         if outcome.trials:
             rows = pd.DataFrame(outcome.trials).round(6)

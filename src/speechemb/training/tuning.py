@@ -4,6 +4,7 @@ TPE (Bergstra et al. 2011) as Optuna has it, seeded. The first trial is the untu
 never worse than that on the inner split.
 """
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,38 +12,44 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.classifiers import Classifier
+from speechemb.classifiers import Classifier, class_of
 from speechemb.errors import InputError
 from speechemb.training.layer_selection import inner_uar
 
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, both included; `log`: on a logarithmic scale. Whole numbers if `default` is one."""
+    """From `low` to `high`, both included; `log`: on a logarithmic scale. Whole numbers if `low` is one."""
 
-    default: float
     low: float
     high: float
     log: bool = False
 
 
+# Keyword arguments of the classifiers' classes.
 SPACES: dict[str, dict[str, Range]] = {
     "svm": {
-        "C": Range(10.0, 0.1, 1000.0, log=True),
-        "gamma": Range(1.0, 0.03, 30.0, log=True),
-    },  # gamma in units of 1/d
+        "C": Range(0.1, 1000.0, log=True),
+        "gamma": Range(0.03, 30.0, log=True),  # in units of 1/d
+    },
     "mlp": {
-        "width": Range(256, 64, 512, log=True),
-        "dropout": Range(0.4, 0.0, 0.7),
-        "rate": Range(1e-3, 1e-4, 1e-2, log=True),
+        "width": Range(64, 512, log=True),
+        "dropout": Range(0.0, 0.7),
+        "rate": Range(1e-4, 1e-2, log=True),
     },
     "xgboost": {
-        "depth": Range(3, 2, 8),
-        "rate": Range(0.1, 0.02, 0.4, log=True),
-        "rounds": Range(200, 50, 500, log=True),
-        "columns": Range(0.1, 0.05, 1.0, log=True),
+        "depth": Range(2, 8),
+        "rate": Range(0.02, 0.4, log=True),
+        "rounds": Range(50, 500, log=True),
+        "columns": Range(0.05, 1.0, log=True),
     },
 }
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The settings of the untuned classifier: the defaults of its class, as far as they can be tuned."""
+    parameters = inspect.signature(class_of(name)).parameters
+    return {key: parameters[key].default for key in SPACES[name]}
 
 
 def best_settings(
@@ -77,7 +84,7 @@ def best_settings(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial({key: range_.default for key, range_ in SPACES[name].items()})
+    study.enqueue_trial(defaults(name))
     study.optimize(score, n_trials=trials)
     rows = [
         {"trial": trial.number, "inner_uar": trial.value, "settings": json.dumps(trial.params, sort_keys=True)}
@@ -87,9 +94,8 @@ def best_settings(
 
 
 def _suggested(trial, space: dict[str, Range]) -> dict[str, float | int]:
-    return {
-        key: (trial.suggest_int if isinstance(one.default, int) else trial.suggest_float)(
-            key, one.low, one.high, log=one.log
-        )
-        for key, one in space.items()
-    }
+    found = {}
+    for key, one in space.items():
+        suggest = trial.suggest_int if isinstance(one.low, int) else trial.suggest_float
+        found[key] = suggest(key, one.low, one.high, log=one.log)
+    return found
