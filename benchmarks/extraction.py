@@ -161,7 +161,7 @@ def methods(folder: Path, args: argparse.Namespace):
         def embed(batch):
             return encoder.embed([clips[i] for i in batch], layers, ["mean"])
 
-        list(in_order(embed, batches, encoder.workers, not encoder.settled))
+        list(in_order(embed, batches, encoder.workers, not encoder.settled, encoder.start_worker))
 
     auto = encoders.load(str(folder), "cpu", "auto")
     full = encoders.load(str(folder), "cpu", "fp32") if "fp32" in args.methods else None

@@ -58,7 +58,7 @@ def test_work_comes_back_in_order_and_never_runs_far_ahead(first_alone):
         assert torch.get_num_threads() == 1
         return number
 
-    finished, results = [], in_order(work, list(range(40)), 3, first_alone)
+    finished, results = [], in_order(work, list(range(40)), 3, first_alone, lambda: torch.set_num_threads(1))
     assert next(results) == 0
     time.sleep(0.1)
     assert len(started) <= 8  # the first, and twice as many as there are workers

@@ -82,7 +82,8 @@ class Mlp:
             return self.module(x).double().softmax(dim=1).numpy()
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        return self._probabilities(self._scaled(x))
+        with one_thread():  # with several, MKL divides the sums by the load of the machine, and the last bits change
+            return self._probabilities(self._scaled(x))
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from speechemb.classifiers.torch_layers import linear
+from speechemb.classifiers.torch_layers import linear, one_thread
 from speechemb.errors import InputError
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
@@ -89,7 +89,7 @@ class Superb:
         return self.probe.mix.detach().softmax(dim=0).numpy()
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             return self.probe(torch.from_numpy(x)).double().softmax(dim=1).numpy()
 
     def save(self, folder: Path) -> None:

@@ -39,6 +39,10 @@ class Encoder(Protocol):
     batch_seconds: int  # seconds of audio per batch, unless the user sets it
     settled: bool  # False: the first `embed` settles the precision and has to end before others start
 
+    def start_worker(self) -> None:
+        """To be called first in a thread that computes beside others."""
+        ...
+
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms."""
         ...

@@ -37,6 +37,9 @@ class Acoustic:
             "n_layers": 0,
         }
 
+    def start_worker(self) -> None:
+        """Nothing to do: `embed` brings processes of its own."""
+
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """Functionals (B, 1, dim) float32 of 16 kHz mono waveforms, computed on all cores."""
         from joblib import Parallel, delayed

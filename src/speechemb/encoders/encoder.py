@@ -53,6 +53,11 @@ class PretrainedEncoder:
         """Whether the precision is final: with "auto" only after the first `embed`."""
         return self._reference is None
 
+    def start_worker(self) -> None:
+        """One thread of torch in this thread: a product on one core does not wait for others, and comes out the same
+        on any number of cores."""
+        torch.set_num_threads(1)
+
     def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
         """Pooled hidden states (B, len(layers), dim * len(methods)) float32.
 

@@ -25,18 +25,19 @@ def plan_batches(durations: np.ndarray, batch_seconds: float) -> list[np.ndarray
 
 
 def in_order(
-    work: Callable[[Item], Result], items: list[Item], workers: int, first_alone: bool = False
+    work: Callable[[Item], Result],
+    items: list[Item],
+    workers: int,
+    first_alone: bool = False,
+    start: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
-    """The results of `work` for the items, in order; `workers` at a time, each on a single thread of torch.
+    """The results of `work` for the items, in order; `workers` threads at a time, each of which calls `start` first.
 
-    A product on one core does not wait for other cores, and its result does not depend on the number of cores. With
-    `first_alone`, the others start after the first item is done. The number of results not yet taken is limited, so
-    that memory does not grow if writing is slower than computing.
+    With `first_alone`, the others start after the first item is done. The number of results not yet taken is limited,
+    so that memory does not grow if writing is slower than computing.
     """
-    import torch
-
     alone, others = (items[:1], items[1:]) if first_alone else ([], items)
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers, initializer=start) as pool:
         yield from pool.map(work, alone)
         ahead: deque = deque()
         for item in others:

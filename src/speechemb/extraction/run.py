@@ -75,9 +75,12 @@ class ExtractionRun:
         batches = list(enumerate(plan_batches(seconds, batch_seconds)))
         stored = np.concatenate([batch for number, batch in batches if number in done] or [np.empty(0, int)])
         todo = [(number, batch) for number, batch in batches if number not in done]
-        first_alone = not self.model.settled
         computed = in_order(
-            lambda batch: self._embed(clips.iloc[batch]), [batch for _, batch in todo], self.model.workers, first_alone
+            lambda batch: self._embed(clips.iloc[batch]),
+            [batch for _, batch in todo],
+            self.model.workers,
+            first_alone=not self.model.settled,
+            start=self.model.start_worker,
         )
         clips_done = len(stored)
         with _progress_bar(seconds.sum()) as bar:
