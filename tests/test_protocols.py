@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score
 
+from speechemb import splits
 from speechemb.artifacts import embeddings
 from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
@@ -94,7 +95,7 @@ def test_a_sentence_that_gives_the_class_away_is_worth_nothing_between_sentences
     ((by_speaker, _),) = run(script, tmp_path / "a", npz)
     ((crossed, stamp),) = run(script, tmp_path / "b", npz, "--cv", "speaker+sentence", "--n-folds", "4")
     assert (by_speaker.true == by_speaker.predicted).mean() > 0.95 > 0.6 > (crossed.true == crossed.predicted).mean()
-    assert stamp["protocol_note"] == "folds disjoint by speaker and by sentence" and stamp["n_folds"] == 16
+    assert stamp["protocol_note"] == splits.NOTES["speaker+sentence"] and stamp["n_folds"] == 16
     assert stamp["tag"].endswith("-speaker+sentence16") and stamp["speakers_on_both_sides"] == 0
     (result,) = evaluate(script, tmp_path / "b")
     assert result["clips"] == 320 and len(result["folds"]) == 16
@@ -135,12 +136,12 @@ def test_copies_divided_at_random_are_a_labelled_leak(script, tmp_path):
     ((leaky, stamp),) = run(script, tmp_path / "b", npz, "--cv", "random", "--leak", "copies")
     assert len(honest) == 96 and len(leaky) == 288
     assert (honest.true == honest.predicted).mean() < 0.5 < 0.9 < (leaky.true == leaky.predicted).mean()
-    assert "LEAK ON PURPOSE: augmented copies" in stamp["protocol_note"] and "random5-LEAK_copies" in stamp["tag"]
+    assert splits.LEAKS["copies"] in stamp["protocol_note"] and "random5-LEAK_copies" in stamp["tag"]
     assert not (tmp_path / "b" / "models").exists()
     evaluate(script, tmp_path / "b")
     results = tmp_path / "b" / "results"
     assert "LEAK" in pd.read_csv(results / "comparison.csv")["protocol"][0]
-    assert "LEAK ON PURPOSE" in next(results.glob("classification_report_*.txt")).read_text()
+    assert "LEAK (deliberate leakage)" in next(results.glob("classification_report_*.txt")).read_text()
 
 
 def test_a_scaler_that_saw_everything_is_a_labelled_leak(script, tmp_path):
