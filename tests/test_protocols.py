@@ -1,4 +1,4 @@
-"""Folds by speaker and sentence, repeats, augmented copies and the mistakes that can be made on purpose."""
+"""Folds by speaker and sentence, repeats, augmented copies and deliberate leakage."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_speaker_and_sentence_folds_share_neither():
     for fold in folds:
         assert not set(speaker[fold.train]) & set(speaker[fold.test])
         assert not set(sentence[fold.train]) & set(sentence[fold.test])
-        # 8 of 10 speakers say the sentences of the other folds; nothing that could be trained on is left out.
+        # 8 of 10 speakers say the sentences of the other folds; every clip that may be trained on is used.
         assert len(fold.train) == 8 * (6 - len(set(sentence[fold.test]))) * 4
 
 
@@ -81,7 +81,7 @@ def test_two_sentences_give_two_sentence_folds():
 def test_the_check_proves_both(kind):
     group = np.array([[0, 0], [1, 1], [0, 2], [2, 0]] if kind == "speaker" else [[0, 0], [1, 1], [2, 0], [0, 2]])
     fold = Fold("1", np.array([0, 1]), np.array([2]))
-    with pytest.raises(AssertionError, match=f"has a {kind} on both sides"):
+    with pytest.raises(AssertionError, match=f"has a {kind} in both training and test"):
         check([fold], np.array([0, 1, 0, 1]), group, "speaker+sentence")
 
 

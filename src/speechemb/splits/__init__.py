@@ -1,9 +1,9 @@
-"""Which clips are trained on and which are tested on.
+"""Which clips are for training and which for test.
 
 Importing this package loads the standard library only: step 3 takes the choices of its flags from here.
 """
 
-# What --cv takes, and the note on it that every output of a run carries.
+# The choices of --cv, each with the note that the outputs of a run carry.
 PROTOCOLS = {
     "speaker": "speaker-independent folds (no speaker in both training and test)",
     "session": "session-independent folds (no session in both training and test)",
