@@ -1,15 +1,16 @@
 """Step 3: train and test classifiers on the embeddings, by cross-validation.
 
-Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are pooled)
+Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are concatenated)
 Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilities
-        results/training_<run>.csv       every fold's figures, and what was chosen in it
-        results/tuning_<run>.csv         with --tune: every trial; its folds end with `final`
-        results/layer_weights_<run>.csv  and .png, with --protocol superb: the learned mix of layers
+        results/training_<run>.csv       the figures of every fold, and what was chosen in it
+        results/tuning_<run>.csv         with --tune: every trial of every fold and of the final model
+        results/layer_weights_<run>.csv  and .png, with --protocol superb: the learned layer weights
         models/<run>/                    the classifier fitted on all clips, for predict.py
 
-The default folds are speaker-disjoint: no speaker is trained and tested on. `--cv random` is there for comparison with
-figures published that way; its outputs say so. Everything fitted or chosen (scaling, early stopping, --layer auto,
---tune) sees the training part of a fold only. Augmented copies are trained on with their originals, never tested on.
+The default folds are speaker-independent: no speaker is in both training and test. `--cv random` allows a comparison
+with figures published that way; its outputs are marked as optimistic. Everything that is fitted or chosen (scaling,
+early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on together
+with their originals and are never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
@@ -41,33 +42,33 @@ def add_data_flags(group) -> None:
         type=Path,
         metavar="NPZ",
         default=default,
-        help="one or several files of step 2; their corpora are pooled",
+        help="one or several files of step 2; their clips are concatenated",
     )
     group.add_argument(
         "--layer",
         default="mean",
-        help="last, mean (average of the layers), all (side by side), a layer's number, auto (chosen inside each fold) "
-        "or each (a run for every layer, without models, for a curve)",
+        help="last, mean (average of the layers), all (concatenated), a layer's number, auto (chosen inside each fold) "
+        "or each (one run per layer, without models, for a layer curve)",
     )
 
 
 def add_fold_flags(group) -> None:
     add = group.add_argument
-    add("--n-folds", type=cli.positive, default=5, help="of the cross-validation")
+    add("--n-folds", type=cli.positive, default=5, help="number of folds of the cross-validation")
     add(
         "--cv",
         choices=tuple(splits.PROTOCOLS),
-        help="what the folds keep apart (default: speaker; with --protocol superb: session)",
+        help="what training and test must not share (default: speaker; with --protocol superb: session)",
     )
-    add("--repeats", type=cli.positive, default=1, help="do the whole cross-validation so often, with further seeds")
+    add("--repeats", type=cli.positive, default=1, help="repetitions of the cross-validation, each with another seed")
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
     add(
         "--leak",
         choices=tuple(splits.LEAKS),
-        help="make a known mistake ON PURPOSE, to see what it is worth: scale on all clips, or divide augmented copies "
-        "at random (with --cv random); outputs are labelled",
+        help="deliberate leakage, to measure how much UAR it adds: scale on all clips, or divide augmented copies at "
+        "random (with --cv random); the outputs are marked LEAK",
     )
-    add("--seed", type=cli.seed, default=0, help="of the folds and the classifiers")
+    add("--seed", type=cli.seed, default=0, help="seed of the folds and the classifiers")
 
 
 def add_classifier_flags(group) -> None:
@@ -80,9 +81,9 @@ def add_classifier_flags(group) -> None:
 
 def add_output_flags(group) -> None:
     add = group.add_argument
-    add("--overwrite", action="store_true", help="train again where the same run stands already")
-    add("--models-dir", type=Path, default=paths.MODELS, help="where the models go")
-    add("--results-dir", type=Path, default=paths.RESULTS, help="where everything else goes")
+    add("--overwrite", action="store_true", help="train again even if the run is up to date")
+    add("--models-dir", type=Path, default=paths.MODELS, help="folder of the models")
+    add("--results-dir", type=Path, default=paths.RESULTS, help="folder of everything else")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -101,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     plan = protocols.plan(data, protocol)
     if args.cross_corpus:
         kept = len(plan.data.labels)
-        print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes left out")
+        print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes excluded")
     print(f"{len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
     for name in classifiers:
         for layer in layers:
@@ -111,14 +112,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
-    """Classifiers and layers to go through."""
+    """The classifiers and layers to run."""
     from speechemb.errors import InputError
 
     if args.protocol == "superb":
         from speechemb.classifiers import superb
 
         if args.classifier != ["all"] or args.layer != "mean" or args.tune:
-            raise InputError("--protocol superb brings its own classifier: leave out --classifier, --layer and --tune")
+            raise InputError(
+                "--protocol superb brings its own classifier: do not combine it with --classifier, --layer or --tune"
+            )
         superb.check(data.meta, data.layers.tolist())
         return ["superb"], ["weighted"]
     layers = [str(number) for number in data.layers] if args.layer == "each" else [args.layer]
@@ -126,7 +129,7 @@ def asked(args, data) -> tuple[list[str], list[str]]:
 
 
 def train_and_write(args, run) -> None:
-    """One classifier: out-of-fold predictions, log, and (where there is one) the model fitted on everything."""
+    """Train one classifier; write its predictions, its log and, where there is one, the final model."""
     from speechemb.artifacts import storage
     from speechemb.training import cross_validation
     from speechemb.training.run import headline
@@ -138,7 +141,7 @@ def train_and_write(args, run) -> None:
     if makes_model:
         needed.append(folder / "model.json")
     if not args.overwrite and all(storage.is_up_to_date(path, stamp) for path in needed):
-        print(f"{paths.shown(needed[0])} stands already, made from the same embeddings by the same code")
+        print(f"{paths.shown(needed[0])} is up to date, skipped")
         return
 
     def note(figures):

@@ -78,7 +78,7 @@ def test_the_scripts_run_from_src_with_paths_from_the_root(tmp_path):
     ):
         done = subprocess.run([sys.executable, *command], cwd=tmp_path / "src", capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "stands already" in done.stdout
+    assert "is up to date, skipped" in done.stdout
     assert (tmp_path / "results" / "metrics.json").exists() and len(list((tmp_path / "models").iterdir())) == 1
     assert not (tmp_path / "src" / "results").exists()
 

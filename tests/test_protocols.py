@@ -1,4 +1,4 @@
-"""Folds by speaker and sentence, repeats, augmented copies and the mistakes that can be made on purpose."""
+"""Folds by speaker and sentence, repeats, augmented copies and deliberate leakage."""
 
 import json
 
@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score
 
+from speechemb import splits
 from speechemb.artifacts import embeddings
 from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
@@ -63,7 +64,7 @@ def test_speaker_and_sentence_folds_share_neither():
     for fold in folds:
         assert not set(speaker[fold.train]) & set(speaker[fold.test])
         assert not set(sentence[fold.train]) & set(sentence[fold.test])
-        # 8 of 10 speakers say the sentences of the other folds; nothing that could be trained on is left out.
+        # 8 of 10 speakers say the sentences of the other folds; every clip that may be trained on is used.
         assert len(fold.train) == 8 * (6 - len(set(sentence[fold.test]))) * 4
 
 
@@ -80,7 +81,7 @@ def test_two_sentences_give_two_sentence_folds():
 def test_the_check_proves_both(kind):
     group = np.array([[0, 0], [1, 1], [0, 2], [2, 0]] if kind == "speaker" else [[0, 0], [1, 1], [2, 0], [0, 2]])
     fold = Fold("1", np.array([0, 1]), np.array([2]))
-    with pytest.raises(AssertionError, match=f"has a {kind} on both sides"):
+    with pytest.raises(AssertionError, match=f"has a {kind} in both training and test"):
         check([fold], np.array([0, 1, 0, 1]), group, "speaker+sentence")
 
 
@@ -94,7 +95,7 @@ def test_a_sentence_that_gives_the_class_away_is_worth_nothing_between_sentences
     ((by_speaker, _),) = run(script, tmp_path / "a", npz)
     ((crossed, stamp),) = run(script, tmp_path / "b", npz, "--cv", "speaker+sentence", "--n-folds", "4")
     assert (by_speaker.true == by_speaker.predicted).mean() > 0.95 > 0.6 > (crossed.true == crossed.predicted).mean()
-    assert stamp["protocol_note"] == "folds disjoint by speaker and by sentence" and stamp["n_folds"] == 16
+    assert stamp["protocol_note"] == splits.NOTES["speaker+sentence"] and stamp["n_folds"] == 16
     assert stamp["tag"].endswith("-speaker+sentence16") and stamp["speakers_on_both_sides"] == 0
     (result,) = evaluate(script, tmp_path / "b")
     assert result["clips"] == 320 and len(result["folds"]) == 16
@@ -135,12 +136,12 @@ def test_copies_divided_at_random_are_a_labelled_leak(script, tmp_path):
     ((leaky, stamp),) = run(script, tmp_path / "b", npz, "--cv", "random", "--leak", "copies")
     assert len(honest) == 96 and len(leaky) == 288
     assert (honest.true == honest.predicted).mean() < 0.5 < 0.9 < (leaky.true == leaky.predicted).mean()
-    assert "LEAK ON PURPOSE: augmented copies" in stamp["protocol_note"] and "random5-LEAK_copies" in stamp["tag"]
+    assert splits.LEAKS["copies"] in stamp["protocol_note"] and "random5-LEAK_copies" in stamp["tag"]
     assert not (tmp_path / "b" / "models").exists()
     evaluate(script, tmp_path / "b")
     results = tmp_path / "b" / "results"
     assert "LEAK" in pd.read_csv(results / "comparison.csv")["protocol"][0]
-    assert "LEAK ON PURPOSE" in next(results.glob("classification_report_*.txt")).read_text()
+    assert "LEAK (deliberate leakage)" in next(results.glob("classification_report_*.txt")).read_text()
 
 
 def test_a_scaler_that_saw_everything_is_a_labelled_leak(script, tmp_path):

@@ -64,7 +64,7 @@ def test_no_choice_depends_on_test_clips(recipe):
     assert choices[0] == choices[1]
 
 
-def test_the_inner_split_that_chooses_is_speaker_disjoint():
+def test_the_inner_split_that_chooses_is_speaker_independent():
     # Layer 0 says who speaks, and every speaker has one emotion; layer 1 says a little about the emotion itself.
     rng = np.random.default_rng(0)
     group, y = np.repeat(np.arange(24), 10), np.repeat(np.arange(24) % 4, 10)

@@ -1,4 +1,4 @@
-"""Folds keep apart what they promise to keep apart, and say what would work where they cannot be made."""
+"""Folds share no group between training and test, and errors say what would work where folds cannot be made."""
 
 import csv
 
@@ -11,7 +11,7 @@ from speechemb.splits.groups import clip_groups
 
 
 def columns(n, **given):
-    """String arrays for `splits.groups`; audio is unique unless given."""
+    """String arrays for `clip_groups`; audio is unique unless given."""
     empty = np.full(n, "", dtype="<U20")
     names = ("corpora", "speakers", "sessions", "sentences", "audio_sha256")
     found = {name: empty for name in names} | {"corpora": np.full(n, "c"), "audio_sha256": np.arange(n).astype(str)}
@@ -93,7 +93,7 @@ def test_what_cannot_be_divided_is_said_with_what_would_work(labels, group, n_fo
 
 def test_the_check_notices_a_group_on_both_sides():
     fold = Fold("1", np.array([0, 1]), np.array([2, 3]))
-    with pytest.raises(AssertionError, match="both sides"):
+    with pytest.raises(AssertionError, match="in both training and test"):
         check([fold], np.array([0, 1, 0, 1]), np.array([0, 1, 1, 2]), "speaker")
 
 

@@ -34,7 +34,7 @@ def test_every_classifier_finds_a_planted_effect(script, tmp_path):
     assert [stamp["classifier"] for _, stamp in runs.values()] == ["mlp", "svm", "xgboost"]
     for frame, stamp in runs.values():
         assert accuracy(frame) > 0.9
-        assert stamp["speakers_on_both_sides"] == 0 and "speaker-disjoint" in stamp["protocol_note"]
+        assert stamp["speakers_on_both_sides"] == 0 and "speaker-independent folds" in stamp["protocol_note"]
         scores = frame[[f"p_{label}" for label in stamp["labels"]]]
         assert np.allclose(scores.sum(axis=1), 1, atol=1e-5)
         assert (scores.idxmax(axis=1).str[2:] == frame["predicted"]).mean() > 0.99  # ties after rounding aside

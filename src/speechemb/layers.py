@@ -1,4 +1,4 @@
-"""Layers of an encoder: parsing `--layers`, and taking one of the layers that an npz holds."""
+"""Layers of an encoder: parsing `--layers`, and taking one layer or a mix of layers from embeddings."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from speechemb.errors import InputError
 
 
 def parse_layers(text: str, n_blocks: int) -> list[int]:
-    """`all`, `last` or `0,6,12` as ascending layer numbers (0 = the transformer's input, n = its n-th block).
+    """`all`, `last` or `0,6,12` as ascending layer numbers: 0 = the projected CNN features, n = block n.
 
     Raises:
         InputError: not a number, or above the number of blocks.
@@ -20,12 +20,12 @@ def parse_layers(text: str, n_blocks: int) -> list[int]:
 
 
 def take_layer(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
-    """(n, d) of (n, n_layers, dim): `last`, `mean` (average of the layers), `all` (side by side) or a layer's number.
+    """Reduce vectors (n, n_layers, dim) to (n, d): `last`, `mean` (average), `all` (concatenated) or a layer's number.
 
-    `weighted` leaves the layers as they are, for a classifier that learns to mix them.
+    `weighted` returns them unchanged, for a classifier that learns the weights of the layers.
 
     Raises:
-        InputError: a number that is not among `layers`.
+        InputError: the layer is not among `layers`.
     """
     if layer == "weighted":
         return vectors

@@ -1,4 +1,4 @@
-"""Where things lie: the project's root and its five data folders, whatever folder a script is started from."""
+"""The project's root and its data folders, independent of the folder a script is started from."""
 
 import os
 from pathlib import Path
@@ -11,17 +11,17 @@ EMBEDDINGS = ROOT / "embeddings"
 MODELS = ROOT / "models"
 RESULTS = ROOT / "results"
 
-# The commands that errors advise.
+# The commands that error messages name.
 STEP1 = "python src/1_data_preprocessing.py"
 STEP2 = "python src/2_wavlm_feature_extraction.py"
 STEP3 = "python src/3_train_classifiers.py"
 
 
 def existing(path: str | Path) -> Path:
-    """Absolute path of an input: as seen from the working folder if it exists there, else from the root.
+    """Absolute path of an input: relative to the working folder if it exists there, else to the root.
 
-    So `embeddings/x.npz` means the same file from the root and from `src/`. A path that exists in neither place
-    comes back as `output` would give it, for the caller's error message.
+    So `embeddings/x.npz` is the same file from the root and from `src/`. A path that exists in neither is returned as
+    by `output`, for the caller's error message.
     """
     path = Path(path).expanduser()
     for base in (Path.cwd(), ROOT):
@@ -31,18 +31,18 @@ def existing(path: str | Path) -> Path:
 
 
 def output(path: str | Path) -> Path:
-    """Absolute path of something to write: from `src/`, a path that does not climb (`..`) counts from the root."""
+    """Absolute path of an output; in `src/`, a path that does not start with `..` is relative to the root."""
     path = Path(path).expanduser()
     in_src = Path.cwd() == SRC and path.parts[:1] != ("..",)
     return _absolute((ROOT if in_src else Path.cwd()) / path)
 
 
 def shown(path: str | Path) -> str:
-    """The path as artifacts and messages show it: relative to the root where it lies inside, with `/`."""
+    """The path for artifacts and messages: with `/`, relative to the root if it lies inside it."""
     path = _absolute(Path(path))
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def _absolute(path: Path) -> Path:
-    # Not resolve(): a corpus linked into data/ keeps the link's name, so artifacts do not name the machine's disks.
+    # Not resolve(): a corpus linked into data/ keeps the name of the link, so artifacts hold no path of this machine.
     return Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))

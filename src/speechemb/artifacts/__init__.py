@@ -1,1 +1,1 @@
-"""Every file that passes between the steps: its schema, its reader and its writer."""
+"""The files that pass between the steps: for each its columns or arrays, provenance, reader and writer."""

@@ -1,14 +1,14 @@
-"""The npz that holds a corpus's embeddings: plain arrays, read without pickle, each checked against its hash.
+"""The npz of embeddings: plain arrays, read without pickle, each checked against its hash.
 
 | key | dtype, shape | |
 |---|---|---|
 | `embeddings` | float32 (n_clips, n_layers, dim) | pooled over the frames of each clip |
-| `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block |
+| `layers` | int64 (n_layers,) | 0 = the projected CNN features (`hidden_states[0]` in transformers), n = block n |
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
-| `audio_sha256` | str (n_clips,) | of each audio file's bytes |
-| `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
-| `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
+| `audio_sha256` | str (n_clips,) | SHA-256 of each audio file |
+| `augmented_from` | str (n_clips,) | of an augmented copy, the clip id of its original; empty = an original |
+| `excluded` | str (n_excluded, 2) | clip id and reason, for clips of the metadata that are not in this file |
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
 
@@ -37,12 +37,12 @@ TEXT = (
     "augmented_from",
 )
 KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
-_COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be pooled
+_COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be concatenated
 
 
 @dataclass
 class Embeddings:
-    """One npz in memory; the fields are the keys of the table above."""
+    """One npz in memory, or several concatenated; the fields are the keys of the table above."""
 
     embeddings: np.ndarray
     layers: np.ndarray
@@ -56,35 +56,35 @@ class Embeddings:
     audio_sha256: np.ndarray
     augmented_from: np.ndarray
     meta: dict[str, Any]
-    layer: str = ""  # the one that was read, (n_clips, d); empty: all of them
+    layer: str = ""  # where only one was read: `embeddings` is then (n_clips, d)
 
     @property
     def tag(self) -> str:
-        """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`."""
+        """Encoder, pooling and copies for file names: `wavlm_base`, `wavlm_nano-mean_std-augmented2`."""
         pooling = "_".join(self.meta["pooling"])
         tag = self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
         return tag + (f"-augmented{self.copies}" if self.copies else "")
 
     @property
     def copies(self) -> int:
-        """How many augmented copies a clip has, 0 for none."""
+        """The number of augmented copies per clip, 0 for none."""
         of = self.augmented_from[self.augmented_from != ""]
         return int(np.unique(of, return_counts=True)[1].max()) if len(of) else 0
 
     def take(self, clips: np.ndarray) -> "Embeddings":
-        """The clips that a boolean or index array chooses."""
+        """The clips that a boolean or index array selects."""
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
         return replace(self, **chosen)
 
     def originals(self) -> "Embeddings":
-        """Without the changed copies: what is tested and drawn."""
+        """Without augmented copies: the clips that are tested and drawn."""
         return self if (self.augmented_from == "").all() else self.take(self.augmented_from == "")
 
     def origin(self) -> np.ndarray:
-        """Index (n_clips,) int64 of each clip's original: its own, unless it is an augmented copy.
+        """Index (n_clips,) int64 of each clip's original: its own index unless it is an augmented copy.
 
         Raises:
-            InputError: a copy without its original.
+            InputError: the original of a copy is missing.
         """
         place = {name: i for i, name in enumerate(self.clip_ids.tolist())}
         names = np.where(self.augmented_from == "", self.clip_ids, self.augmented_from).tolist()
@@ -93,7 +93,12 @@ class Embeddings:
         return np.array([place[name] for name in names], dtype=np.int64)
 
     def features(self, layer: str) -> np.ndarray:
-        """Vectors (n_clips, d) float32, see `chosen`."""
+        """Vectors (n_clips, d) float32, see `take_layer`.
+
+        Raises:
+            InputError: there is no such layer.
+            ValueError: only another layer was read.
+        """
         if self.layer:
             if layer != self.layer:
                 raise ValueError(f"only layer {self.layer} was read, not {layer}")
@@ -102,23 +107,23 @@ class Embeddings:
 
 
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
+    """Write the npz. `rows` may be `resume.Rows`, which are streamed. The same content gives the same bytes."""
     arrays = {"embeddings": rows, **columns}
     npz.write(path, {name: arrays[name] for name in KEYS}, meta)
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Only the provenance of an npz, without its arrays."""
+    """The provenance of an npz, read without its arrays."""
     return _load(path, [])[1]
 
 
 def read(path: Path, layer: str = "") -> Embeddings:
-    """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs are still the same.
+    """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs have not changed.
 
-    With `layer` (see `chosen`) only its vectors are kept; the others pass through, some rows at a time.
+    With `layer` (see `take_layer`) only that layer is kept in memory; all are read and checked, some rows at a time.
 
     Raises:
-        ArtifactError: one line that names the file, what is wrong and the command that makes it anew.
+        ArtifactError: the file is missing, damaged, changed, foreign or older than its CSVs.
         InputError: there is no such layer.
     """
     arrays, meta = _load(path, KEYS[1:])
@@ -128,7 +133,7 @@ def read(path: Path, layer: str = "") -> Embeddings:
     if changed := [name for name, digest in hashes.items() if meta.get("arrays", {}).get(name) != digest]:
         raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
     if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
-        raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string a clip: {remedy}")
+        raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string per clip: {remedy}")
     if not finite.all():
         raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite])}: {remedy}")
     check_upstream(path, meta["inputs"], STEP2)
@@ -164,7 +169,7 @@ def _load(path: Path, keys: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[
 
 
 def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
-    """Several files of one encoder, one after another; with a single path, that file. `layer` as in `read`.
+    """Several files of one encoder, one after another. `layer` as in `read`.
 
     Raises:
         InputError: encoder, layers or pooling differ, or a clip is in two of the files.
@@ -174,8 +179,8 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
         for key in _COMMON:
             if file.meta[key] != files[0].meta[key]:
                 raise InputError(
-                    f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be pooled: give files of one "
-                    f"{STEP2} setting to --npz-path, or run the step once for each"
+                    f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be concatenated: give "
+                    f"--npz-path files that {STEP2} made with the same settings, or run step 3 once for each"
                 )
     if len(files) == 1:
         return files[0]
@@ -187,15 +192,15 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
 
 
 def sources(paths: list[Path]) -> list[dict[str, str]]:
-    """What a file made from these npz records about them: path and fingerprint."""
+    """What a file made from these npz files records about them: path and fingerprint."""
     return [{"path": shown(path), "fingerprint": read_meta(path)["fingerprint"]} for path in paths]
 
 
 def is_up_to_date(path: Path, fingerprint: str, overwrite: bool) -> bool:
-    """Whether `path` holds this very content already.
+    """Whether `path` already has this content.
 
     Raises:
-        ArtifactError: it holds something else, and `overwrite` is not given.
+        ArtifactError: it has other content, and `overwrite` is not given.
     """
     if storage.is_up_to_date(path, {"fingerprint": fingerprint}):
         return True
@@ -208,9 +213,9 @@ def is_up_to_date(path: Path, fingerprint: str, overwrite: bool) -> bool:
 
 
 def check_unchanged(path: Path, inputs: list[dict[str, str]]) -> None:
-    """Raise where `path` (predictions, a model) was made from an npz that has since been replaced by another.
+    """Raise an ArtifactError if `path` (predictions, a model) was made from an npz that has changed since.
 
-    An npz that is gone cannot be checked and is accepted.
+    An npz that no longer exists cannot be checked and is accepted.
     """
     for item in inputs:
         source = ROOT / item["path"]

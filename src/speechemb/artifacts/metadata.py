@@ -1,4 +1,4 @@
-"""`data/processed/<corpus>.csv`, which step 1 writes: its columns, its reader and its writer."""
+"""`data/processed/<corpus>.csv`, written by step 1: its columns, reader and writer."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from speechemb.artifacts.storage import SCHEMA, ArtifactError, atomic, read_csv,
 from speechemb.errors import first
 from speechemb.paths import STEP1, shown
 
-# data/processed/<corpus>.csv, one row a clip. Unknown = empty; the columns of REQUIRED are never empty.
+# One row per clip. Empty = unknown; the columns of METADATA_REQUIRED are never empty.
 METADATA_COLUMNS = (
     "clip_id",  # unique, <corpus>/<file stem>
-    "path",  # relative to the project's root where it lies inside, with /
+    "path",  # with /, relative to the project's root where it lies inside it
     "corpus",
     "speaker",
     "session",
@@ -25,9 +25,7 @@ METADATA_COLUMNS = (
     "audio_sha256",  # of the file's bytes
 )
 
-
 METADATA_REQUIRED = ("clip_id", "path", "corpus", "emotion", "duration_s", "sample_rate", "audio_sha256")
-
 
 EXCLUDED_COLUMNS = ("clip_id", "path", "emotion", "reason")
 
@@ -43,11 +41,15 @@ def write_metadata(path: Path, frame: pd.DataFrame, excluded: pd.DataFrame, **co
 
 
 def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A corpus's clips (`duration_s` float, `sample_rate` int, the rest str) and their provenance."""
+    """The clips of a corpus (`duration_s` float, `sample_rate` int, the rest str) and their provenance.
+
+    Raises:
+        ArtifactError: the file is missing, changed, foreign or empty, or a column has a value it must not have.
+    """
     remedy = f"rerun {STEP1} (a table of your own comes in with --corpora table:FILE.csv)"
     frame, stamp = read_csv(path, "metadata", METADATA_COLUMNS, remedy)
     if frame.empty:
-        raise ArtifactError(f"{shown(path)} lists no clip: {remedy}")
+        raise ArtifactError(f"{shown(path)} lists no clips: {remedy}")
     for column in METADATA_REQUIRED:
         if (empty := frame[column] == "").any():
             raise ArtifactError(f"{shown(path)}: column {column} is empty for {first(frame.clip_id[empty])}: {remedy}")
@@ -57,5 +59,7 @@ def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         try:
             frame[column] = frame[column].astype(kind)
         except ValueError as error:
-            raise ArtifactError(f"{shown(path)}: column {column} holds no number ({error}): {remedy}") from None
+            raise ArtifactError(
+                f"{shown(path)}: column {column} holds a value that is not a number ({error}): {remedy}"
+            ) from None
     return frame, stamp

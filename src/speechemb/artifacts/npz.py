@@ -1,4 +1,4 @@
-"""The npz file: written and read some rows at a time, hashed on the way, without pickle."""
+"""The npz format: written and read some rows at a time, hashed on the way, without pickle."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ ROWS = 256  # read or written at a time
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write the arrays and `meta` with their hashes. `partial.Rows` are streamed. Same content, same bytes."""
+    """Write the arrays and `meta` with their hashes; the same content gives the same bytes."""
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         hashes = {name: _add(archive, name, array) for name, array in arrays.items()}
         _add(archive, "meta", np.array(provenance.canonical_json(provenance.seal({**meta, "arrays": hashes}))))
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str:
-    """Add one `.npy` member, as `numpy.savez` would but with a fixed date; its hash."""
+    """Add one `.npy` member, as `numpy.savez` would but with a fixed date, and return its hash."""
     hashed = started_hash(array.dtype, array.shape)
     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
         header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
@@ -37,12 +37,12 @@ def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> str:
 
 
 def started_hash(dtype: np.dtype, shape: tuple[int, ...]) -> "hashlib._Hash":
-    """SHA-256 that has seen dtype and shape; the data in C order is still to come."""
+    """A SHA-256 over dtype and shape, to be updated with the data in C order."""
     return hashlib.sha256(f"{dtype.str}{shape}".encode())
 
 
 def hash_of(array: np.ndarray) -> str:
-    """What `meta` holds of an array under `arrays`."""
+    """The hash of an array, as `meta` holds it under `arrays`."""
     hashed = started_hash(array.dtype, array.shape)
     for block in _blocks(array):
         hashed.update(block)
@@ -62,7 +62,7 @@ def load(path: Path, keys: Iterable[str], remedy: str) -> tuple[dict[str, np.nda
     """The named arrays, and `meta` parsed.
 
     Raises:
-        ArtifactError: no such file, no npz, or an array is missing or holds Python objects.
+        ArtifactError: there is no such file, it is no npz, or an array is missing or holds Python objects.
     """
     if not path.is_file():
         raise ArtifactError(f"{shown(path)} is missing: {remedy}")
@@ -74,10 +74,10 @@ def load(path: Path, keys: Iterable[str], remedy: str) -> tuple[dict[str, np.nda
 
 @contextmanager
 def opened(path: Path, name: str, remedy: str) -> Iterator[tuple[tuple[int, ...], np.dtype, Iterator[np.ndarray]]]:
-    """Shape, dtype and the blocks of rows of one array of numbers, which is never in memory as a whole.
+    """Shape, dtype and blocks of rows of one array of numbers, which is never in memory as a whole.
 
     Raises:
-        ArtifactError: the array is missing, not in C order, or larger than the file (so that no size is believed).
+        ArtifactError: the array is missing, not in C order, or larger than the file (sizes are not trusted).
     """
     with _readable(path, remedy), zipfile.ZipFile(path) as archive:
         _check_holds(path, [member.removesuffix(".npy") for member in archive.namelist()], [name], remedy)
@@ -99,18 +99,18 @@ def _rows(member, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarra
         count = min(ROWS, shape[0] - start)
         data = member.read(of_one * count)
         if len(data) < of_one * count:
-            raise EOFError(f"{start + count} of {shape[0]} rows are there")
+            raise EOFError(f"fewer than {start + count} of {shape[0]} rows")
         yield np.frombuffer(data, dtype).reshape(count, *shape[1:])
 
 
 def _check_holds(path: Path, found: Iterable[str], wanted: Iterable[str], remedy: str) -> None:
     if missing := [name for name in wanted if name not in found]:
-        raise ArtifactError(f"{shown(path)} lacks {', '.join(missing)}, so it is no file of this step: {remedy}")
+        raise ArtifactError(f"{shown(path)} lacks {', '.join(missing)}, so it is not a file of this step: {remedy}")
 
 
 @contextmanager
 def _readable(path: Path, remedy: str) -> Iterator[None]:
-    """What goes wrong in reading a damaged or foreign file becomes one line."""
+    """Turn the errors of reading a damaged or foreign file into an ArtifactError."""
     try:
         yield
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""`results/predictions_<run>.csv`, which step 3 writes: its columns, its reader and its writer."""
+"""`results/predictions_<run>.csv`, written by step 3: its columns, provenance, reader and writer."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,13 +11,13 @@ from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, sidecar
 from speechemb.errors import first
 from speechemb.paths import STEP3, shown
 
-# results/predictions_<tag>.csv, one row a clip and fold, followed by one column p_<emotion> a class.
+# One row per clip and fold. After these columns there is one p_<emotion> per class.
 PREDICTION_COLUMNS = ("clip_id", "corpus", "speaker", "fold", "true", "predicted")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the predictions of a run: the fingerprint covers these."""
+    """The settings that determine the predictions of a run; the fingerprint covers them."""
 
     embeddings: list[str]  # fingerprints of the npz files
     classifier: str
@@ -52,13 +52,13 @@ class PredictionsMeta(Settings):
     genders: dict[str, str]  # <corpus>/<speaker> -> gender, where both are known
 
     def stamp(self) -> dict[str, Any]:
-        """These with fingerprint, versions and state of the code."""
+        """The provenance block: these fields with fingerprint, versions and git state."""
         settings = {field.name: getattr(self, field.name) for field in fields(Settings)}
         return {**provenance.stamp("predictions", SCHEMA, **settings), **vars(self)}
 
 
 def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any]) -> None:
-    """Out-of-fold predictions; probabilities are rounded to 6 decimals. `stamp` is that of a `PredictionsMeta`."""
+    """Write out-of-fold predictions, rounded to 6 decimals; `stamp` comes from `PredictionsMeta.stamp`."""
     columns = [*PREDICTION_COLUMNS, *(f"p_{label}" for label in stamp["labels"])]
     write_csv(path, frame[columns].round(6), stamp)
 
@@ -76,7 +76,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     labels = stamp["labels"]
     columns = [f"p_{label}" for label in labels]
     if frame.empty or not labels or any(column not in frame.columns for column in columns):
-        raise ArtifactError(f"{shown(path)} holds no prediction or lacks a column of {columns}: {remedy}")
+        raise ArtifactError(f"{shown(path)} holds no predictions or lacks a column of {columns}: {remedy}")
     for column in ("true", "predicted"):
         if (foreign := ~frame[column].isin(labels)).any():
             ids = first(frame.clip_id[foreign])
@@ -86,5 +86,5 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
-    """Step 3's log `results/training_<tag>.csv`: one row a fold with clip and group counts and its figures."""
+    """Write the log `results/training_<run>.csv`: one row per fold with clip and group counts and figures."""
     write_csv(path, pd.DataFrame(rows).round(6), {**stamp, "kind": "training log"})

@@ -1,4 +1,4 @@
-"""Where an artifact came from: hashes, fingerprint, library versions and the state of the code."""
+"""The provenance of an artifact: hashes, fingerprint, library versions and the state of the code."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ LIBRARIES = ("numpy", "torch", "transformers", "scikit-learn", "xgboost", "libro
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hex SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    """Hex SHA-256 of a file, as `sha256sum` prints it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(file)
 
@@ -29,18 +29,18 @@ def _slow(file: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling for equal values: sorted keys, no spaces, no NaN."""
+    """The same text for equal values: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def fingerprint(**content: Any) -> str:
-    """SHA-256 over everything that decides an artifact's content: input hashes, flags, resolved model revision."""
+    """SHA-256 over everything that determines an artifact's content: input hashes, flags, model revision."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that can change a number."""
+    """Versions of Python and of the libraries that can change a result."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -52,7 +52,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_state() -> str:
-    """Commit of the code, with `+dirty` where tracked files were changed; `unknown` outside a git checkout."""
+    """Commit of the code, with `+dirty` if tracked files were changed; `unknown` outside a git checkout."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
@@ -65,7 +65,7 @@ def git_state() -> str:
 
 
 def stamp(kind: str, schema: int, **content: Any) -> dict[str, Any]:
-    """The provenance block of one artifact: `content` is what the fingerprint covers."""
+    """The provenance block of an artifact; the fingerprint covers `content`."""
     return {
         "kind": kind,
         "schema": schema,
@@ -77,6 +77,6 @@ def stamp(kind: str, schema: int, **content: Any) -> dict[str, Any]:
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
-    """`content` with its own hash under `content_sha256`, so that an edit by hand is noticed."""
+    """`content` with its own hash under `content_sha256`, so that a later edit is noticed."""
     content = {key: value for key, value in content.items() if key != "content_sha256"}
     return {**content, "content_sha256": hashlib.sha256(canonical_json(content).encode()).hexdigest()}

@@ -1,8 +1,8 @@
-"""Every file that passes between the scripts: its schema, its reader and its writer.
+"""Writing and reading artifacts: atomic writes, sealed JSON, CSV with a sidecar, and "is it up to date?".
 
-A CSV `X.csv` has a sidecar `X.meta.json` that holds schema, fingerprint, input hashes, library versions, git state
-and the CSV's own SHA-256, so that plain `pandas.read_csv` works and a changed file is noticed. (The embeddings' npz,
-in `embeddings.py`, and the trained models, in `trained.py`, carry the same block inside.) Writes are atomic.
+A CSV `X.csv` has a sidecar `X.meta.json` with schema, fingerprint, input hashes, library versions, git state and the
+SHA-256 of the CSV, so that plain `pandas.read_csv` works and a changed file is noticed. The npz of embeddings and the
+`model.json` of a model carry the same block inside.
 """
 
 import json
@@ -20,16 +20,16 @@ from speechemb.artifacts import provenance
 from speechemb.errors import InputError
 from speechemb.paths import ROOT, shown
 
-SCHEMA = 1  # of every artifact; raised when a reader of today could misread a file of tomorrow
+SCHEMA = 1  # of every artifact; incremented when today's readers could misread a new file
 
 
 class ArtifactError(InputError):
-    """A file between the scripts is missing, truncated, foreign, changed by hand or older than its input."""
+    """A file that passes between the steps is missing, truncated, foreign, changed or older than its input."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that becomes `path` when the block ends well, and else disappears."""
+    """A temporary path in the same folder; it becomes `path` if the block succeeds and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -42,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Sealed JSON with sorted keys; NaN becomes null, so that every JSON reader takes it."""
+    """Write sealed JSON with sorted keys; NaN becomes null, which every JSON reader accepts."""
     with atomic(path) as temporary:
         sealed = provenance.seal(_plain(content))
         text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -60,7 +60,11 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path, kind: str, remedy: str) -> dict[str, Any]:
-    """A JSON artifact of this kind and schema, or an `ArtifactError` that ends in `remedy`."""
+    """Read a JSON artifact.
+
+    Raises:
+        ArtifactError: it is missing, damaged, changed or of another kind or schema; the message ends in `remedy`.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -88,7 +92,7 @@ def sidecar(csv: Path) -> Path:
 
 
 def write_csv(path: Path, frame: pd.DataFrame, stamp: dict[str, Any]) -> None:
-    """Write a CSV and its sidecar. The old sidecar goes first: a kill in between leaves a pair that is refused."""
+    """Write a CSV and its sidecar. The old sidecar is deleted first, so that readers refuse an interrupted write."""
     sidecar(path).unlink(missing_ok=True)
     with atomic(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
@@ -96,7 +100,11 @@ def write_csv(path: Path, frame: pd.DataFrame, stamp: dict[str, Any]) -> None:
 
 
 def read_csv(path: Path, kind: str, columns: tuple[str, ...], remedy: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A CSV of strings that equals what its sidecar says, with at least `columns`."""
+    """Read a CSV as strings, and its provenance.
+
+    Raises:
+        ArtifactError: it is missing, changed or foreign, or lacks one of `columns`; the message ends in `remedy`.
+    """
     if not path.is_file():
         raise ArtifactError(f"{shown(path)} is missing: {remedy}")
     if not sidecar(path).is_file():
@@ -112,10 +120,10 @@ def read_csv(path: Path, kind: str, columns: tuple[str, ...], remedy: str) -> tu
 
 
 def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> None:
-    """Raise where an input of `path` still exists but is no longer the one `path` was made from.
+    """Raise an ArtifactError if an input of `path` has changed since `path` was made from it.
 
-    `inputs`: dicts with `path` and `sha256` (of a CSV). An input that is gone cannot be checked and is accepted:
-    results are meant to travel without the corpus.
+    `inputs`: dicts with the `path` and `sha256` of a CSV. An input that no longer exists cannot be checked and is
+    accepted, so that results can be used without the corpus.
     """
     for item in inputs:
         source = ROOT / item["path"]
@@ -124,7 +132,7 @@ def check_upstream(path: Path, inputs: list[dict[str, str]], command: str) -> No
 
 
 def recorded_stamp(path: Path) -> dict[str, Any] | None:
-    """The provenance block that a CSV, a JSON artifact or an npz carries; None where it has none, or a damaged one."""
+    """The provenance block of a CSV, a JSON artifact or an npz; None if it is missing or damaged."""
     from speechemb.artifacts import npz  # imports this module
 
     try:
@@ -140,11 +148,11 @@ def recorded_stamp(path: Path) -> dict[str, Any] | None:
 
 
 def is_up_to_date(path: Path, stamp: dict[str, Any]) -> bool:
-    """Whether `path` was made from the same inputs and settings by the same code and libraries as it would be today.
+    """Whether making `path` again would give the same: inputs, settings, code and libraries are unchanged.
 
     Args:
         path: a CSV, a JSON artifact or an npz
-        stamp: the provenance block that it would get today; what it has of fingerprint, versions and git is compared
+        stamp: the provenance block it would get today; `fingerprint`, `versions` and `git` are compared, if it has them
     """
     found = recorded_stamp(path) if path.exists() else None
     compared = [key for key in ("fingerprint", "versions", "git") if key in stamp]
@@ -152,12 +160,12 @@ def is_up_to_date(path: Path, stamp: dict[str, Any]) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A report for people; no script reads it."""
+    """Write a report for people; no script reads it."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """A matplotlib figure as PNG, without the date and version that would make equal pictures differ."""
+    """Write a matplotlib figure as PNG, without the software version, so that equal figures have equal bytes."""
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150, metadata={"Software": None})

@@ -1,10 +1,10 @@
-"""The classifiers by name, each an estimator with `fit(x, y, group)`, `predict_proba(x)`, `save` and `load`.
+"""Step 3, the classifiers: estimators with `fit(x, y, group)`, `predict_proba(x)`, `save` and `load`, found by name.
 
 `x` is float32 (n, d), `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
-in any split made while fitting. Scaling is part of the estimator, so it only ever sees the training part. Settings
-(`SPACES` in `tuning.py` says which) are keyword arguments whose defaults are what is used untuned. Class weights are
-inversely proportional to class frequency in all three. Saving uses safetensors and XGBoost's own JSON: neither is a
-pickle. A fit uses one thread of its own library where that can be said, because folds are fitted side by side.
+in any split made while fitting. Scaling is part of the estimator, so it sees the training part only. Settings are
+keyword arguments; their defaults are the untuned classifier, `SPACES` in `training/tuning.py` lists those that can be
+tuned. The SVM, the MLP and XGBoost weight classes inversely to their frequency. Models are saved as safetensors or as
+XGBoost's JSON, never as a pickle. Folds are fitted in parallel, so a fit uses one thread of its library where possible.
 
 Importing this package loads the standard library only: step 3 takes the choices of `--classifier` from here.
 """
@@ -30,7 +30,7 @@ _CLASSES = {
 
 
 class Classifier(Protocol):
-    """What the training and the prediction need of a classifier."""
+    """What training and prediction need of a classifier."""
 
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Classifier: ...
 
@@ -43,11 +43,11 @@ class Classifier(Protocol):
 
 
 def class_of(name: str) -> type:
-    """The class of a classifier; its module, and with it torch where it needs that, is imported now."""
+    """The class of a classifier. Its module, and torch where it needs it, is imported here."""
     module, attribute = _CLASSES[name]
     return getattr(import_module(f"speechemb.classifiers.{module}"), attribute)
 
 
 def make(name: str, n_classes: int, seed: int, **settings) -> Classifier:
-    """A classifier that is not fitted; `settings` are keyword arguments of its class."""
+    """An unfitted classifier; `settings` are keyword arguments of its class."""
     return class_of(name)(n_classes, seed, **settings)

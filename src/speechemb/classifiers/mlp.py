@@ -10,7 +10,7 @@ from speechemb.classifiers.torch_layers import Dropout, linear, one_thread
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
-BATCHES = 64, 256  # fewest and most clips of a batch
+BATCHES = 64, 256  # smallest and largest batch, in clips
 MAX_EPOCHS = 100
 PATIENCE = 12
 
@@ -23,7 +23,7 @@ def network(dim: int, n_classes: int, generator: torch.Generator, width: int, dr
 
 
 class Mlp:
-    """Early stopping looks at UAR on an inner split that shares no group with the rest; the best epoch is kept."""
+    """Two hidden layers; early stopping by UAR on an inner group-disjoint split keeps the best epoch."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Mlp:
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Mlp":
         train, valid = inner_split(y, group, self.seed)
         self.mean, self.scale = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
-        if not self.standardise:  # the features are standardised already, see `--leak`
+        if not self.standardise:  # the features are already standardised, see `--leak`
             self.mean, self.scale = np.zeros_like(self.mean), np.ones_like(self.scale)
         generator = torch.Generator().manual_seed(self.seed)
         self.module = network(x.shape[1], self.n_classes, generator, **self.shape)
@@ -56,7 +56,7 @@ class Mlp:
         loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=0.05)
         optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True)
         fewest, most = BATCHES
-        size = min(max(len(x) // 16, fewest), most)  # large ones are quicker, but a small corpus needs the steps
+        size = min(max(len(x) // 16, fewest), most)  # large batches are faster, but a small corpus needs the steps
         best, best_epoch = -1.0, 0
         for self.epochs in range(1, MAX_EPOCHS + 1):
             self.module.train()

@@ -1,9 +1,8 @@
-"""A trained model's folder: the classifier's own file (no pickle) and `model.json`, which says what it is.
+"""The folder of a trained model: the classifier's file (no pickle) and `model.json`, which describes it.
 
-`model.json` holds the provenance block and: `labels` (class order of the probabilities), `classifier`, `encoder`
-(tag, name, revision, dimensions), `layers` and `layer` (what was computed, what is used), `pooling`, `precision`,
-`settings` (of the classifier, where they were tuned, else empty), `files` (SHA-256 of every other file), and the
-cross-validated figures of the same procedure under `cross_validation`.
+`model.json` holds the fields of `artifacts.predictions.PredictionsMeta`, with `layer` the one that was chosen, and
+further: `settings` (of the classifier where they were tuned, else empty), `clips` (trained on), `files` (SHA-256 of
+every other file) and `cross_validation` (the figures of the same procedure in each fold).
 """
 
 import os
@@ -19,7 +18,7 @@ from speechemb.paths import STEP3, shown
 
 
 def save(folder: Path, classifier: Classifier, meta: dict[str, Any]) -> None:
-    """Write the folder beside its place and move it there, so that no half-written model is ever found."""
+    """Write a temporary folder and move it into place, so that a half-written model is never found."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -35,12 +34,12 @@ def save(folder: Path, classifier: Classifier, meta: dict[str, Any]) -> None:
 
 
 def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier and its `model.json`, after every file was found to be the one that was written.
+    """The classifier and its `model.json`, after checking every file against its hash.
 
     Raises:
         ArtifactError: a file is missing, changed or foreign.
     """
-    remedy = f"train it anew with {STEP3}"
+    remedy = f"train it again with {STEP3}"
     meta = read_json(folder / "model.json", "model", remedy)
     for name, digest in meta["files"].items():
         path = folder / Path(name).name

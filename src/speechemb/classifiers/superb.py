@@ -5,12 +5,12 @@ Yang et al. 2021, "SUPERB: Speech processing Universal PERformance Benchmark", t
 to the classes (no activation in between), cross-entropy, Adam at 1e-4, batches of 32 (4 times 8 accumulated), gradient
 norm clipped at 1, 30,000 steps, of which the one that is best on validation clips is kept.
 
-All of it before the loss is linear in the frames, so the mean over frames commutes with the weighted sum and the
-projection, and the probe is trained from means of each layer computed once.
+Up to the loss, the model is linear in the frames. The mean over frames therefore commutes with the weighted sum and
+the projection, and the probe is trained on the mean of each layer, computed once.
 
-What differs here: validation clips are a fifth of the training part that shares no group (session, speaker) with the
-rest, not a random fifth; the best step is chosen by UAR, not accuracy, and training ends when it has not improved for
-5,000 steps; the test clips are looked at once.
+Differences from s3prl: the validation fifth of the training part shares no group (session, speaker) with the rest,
+where s3prl draws it at random; the best step is chosen by UAR, not accuracy; training ends after 5,000 steps without
+improvement; the test clips are evaluated once.
 """
 
 import copy
@@ -29,8 +29,8 @@ from speechemb.splits.folds import inner_split
 PROJECTION = 256
 BATCH = 32
 MAX_STEPS = 30_000
-EVERY = 500  # steps between looks at the validation clips
-PATIENCE = 10  # looks without a better one
+EVERY = 500  # steps between evaluations on the validation clips
+PATIENCE = 10  # evaluations without improvement
 
 
 class Probe(nn.Module):
@@ -47,7 +47,7 @@ class Probe(nn.Module):
 
 
 class Superb:
-    """The probe as a classifier whose `x` is float32 (n, n_layers, dim), the means of every layer."""
+    """The probe as a classifier; its `x` is float32 (n, n_layers, dim), the mean over frames of every layer."""
 
     def __init__(self, n_classes: int, seed: int, rate: float = 1e-4, max_steps: int = MAX_STEPS) -> None:
         self.n_classes, self.seed, self.rate, self.max_steps = n_classes, seed, rate, max_steps
@@ -68,7 +68,7 @@ class Superb:
         return self
 
     def _steps(self, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator):
-        """Train; after every `EVERY` steps, and at the end, control comes back with the number of epochs so far."""
+        """Train, and yield the number of the current epoch every `EVERY` steps and at the end."""
         optimizer, loss = torch.optim.Adam(self.probe.parameters(), lr=self.rate), nn.CrossEntropyLoss()
         step = 0
         for epoch in itertools.count(1):
@@ -85,7 +85,7 @@ class Superb:
 
     @property
     def layer_weights(self) -> np.ndarray:
-        """(n_layers,) that sum to 1."""
+        """(n_layers,) float32, summing to 1."""
         return self.probe.mix.detach().softmax(dim=0).numpy()
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:

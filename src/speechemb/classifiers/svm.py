@@ -1,6 +1,6 @@
-"""The RBF support vector machine: fitted by scikit-learn or scikit-learn-intelex, kept and evaluated as plain arrays.
+"""The RBF support vector machine: fitted by scikit-learn or scikit-learn-intelex, stored and evaluated as plain arrays.
 
-Kept so, a machine is a safetensors file whichever library fitted it, and predicts by matrix products.
+The arrays go into a safetensors file, whichever library fitted the SVM, and a prediction is a few matrix products.
 """
 
 import logging
@@ -16,10 +16,10 @@ from speechemb.splits.folds import inner_split
 class Svm:
     """RBF SVM (C = 10, gamma = 1/d on standardised features), one against one, balanced class weights.
 
-    `gamma` is in units of 1/d. `standardise=False` is for features that are standardised already, see `--leak`.
+    `gamma` is in units of 1/d. `standardise=False` is for features that are already standardised, see `--leak`.
 
     Probabilities are the softmax of the decision values over a temperature (Guo et al. 2017), fitted on decision
-    values of an inner group-disjoint split. Unlike Platt scaling this never changes which class is the largest.
+    values of an inner group-disjoint split. Unlike Platt scaling, this never changes the predicted class.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Svm:
         return (x - self.arrays["mean"]) / self.arrays["scale"]
 
     def decision_values(self, x: np.ndarray) -> np.ndarray:
-        """(n, K), those of scikit-learn's `SVC.decision_function`: votes of the pairs, then summed confidences.
+        """(n, K), equal to scikit-learn's `SVC.decision_function`: votes of the pairs, ties broken by confidence.
 
-        With two classes the one machine's value, for and against.
+        With two classes, the single decision value and its negative.
         """
         from sklearn.metrics.pairwise import rbf_kernel
         from sklearn.utils import gen_batches
@@ -62,7 +62,7 @@ class Svm:
         arrays, gamma = self.arrays, self.gamma / x.shape[1]
         products = [
             rbf_kernel(self._scaled(x[rows]), arrays["vectors"], gamma) @ arrays["coefficients"]
-            for rows in gen_batches(len(x), 1024)  # bounds the memory: a kernel value for each clip and vector
+            for rows in gen_batches(len(x), 1024)  # bounds the memory: one kernel value per clip and support vector
         ]
         pairs = np.concatenate(products) + arrays["intercepts"]  # (n, pairs), positive: the pair's first class
         if self.n_classes == 2:
@@ -92,10 +92,10 @@ class Svm:
 
 
 def _svc():
-    """The SVC of scikit-learn-intelex where it is installed (the same machine sooner), else scikit-learn's."""
+    """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
     try:
-        logging.getLogger("sklearnex").setLevel(logging.WARNING)  # else a line for every call
-        # A fit takes every core, whatever runs beside it: intended.
+        logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
+        # The warning says that every fit uses all cores, even in parallel; that is intended.
         warnings.filterwarnings("ignore", message="'Threading' parallel backend", category=UserWarning)
         from sklearnex.svm import SVC
     except ImportError:
@@ -104,10 +104,11 @@ def _svc():
 
 
 def _pairwise(machine) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (n_vectors, pairs) and intercepts (pairs,) of a fitted SVC's one-against-one machines.
+    """Coefficients (n_vectors, pairs) and intercepts (pairs,) of a fitted SVC's one-against-one decisions.
 
-    Pairs in the order of `itertools.combinations`, positive for the first class. `dual_coef_` is libsvm's table: of
-    each vector a row for every class but its own. For two classes scikit-learn has turned the signs.
+    Pairs are in the order of `itertools.combinations`; positive values are for the first class. `dual_coef_` is
+    libsvm's table: each support vector has one row per class other than its own. With two classes, scikit-learn flips
+    the signs.
     """
     classes, dual = len(machine.classes_), np.asarray(machine.dual_coef_)
     owner = np.repeat(np.arange(classes), machine.n_support_)

@@ -1,4 +1,4 @@
-"""Layers and settings of torch that the MLP and the SUPERB probe share."""
+"""Layers and thread settings of torch for the MLP and the SUPERB probe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,7 @@ from torch import nn
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    """A layer with torch's own initial values, drawn from `generator`: threads that fit side by side share the global
-    one."""
+    """A linear layer with torch's initialisation, drawn from `generator`: parallel fits share torch's global one."""
     layer, bound = nn.utils.skip_init(nn.Linear, n_in, n_out), n_in**-0.5
     for values in (layer.weight, layer.bias):
         nn.init.uniform_(values, -bound, bound, generator=generator)
@@ -31,9 +30,9 @@ class Dropout(nn.Module):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread here: the steps are so small that a second one costs more than it gives.
+    """Run PyTorch on one thread: the steps are so small that a second thread costs more than it gains.
 
-    It also makes a fit the same on machines with different numbers of cores.
+    It also makes a fit independent of the number of cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

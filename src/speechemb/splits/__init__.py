@@ -1,23 +1,23 @@
-"""Which clips are trained on and which are tested on.
+"""Which clips are for training and which for test.
 
 Importing this package loads the standard library only: step 3 takes the choices of its flags from here.
 """
 
-# What --cv takes, and the note on it that every output of a run carries.
+# The choices of --cv, each with the note that the outputs of a run carry.
 PROTOCOLS = {
-    "speaker": "speaker-disjoint folds",
-    "session": "session-disjoint folds",
-    "sentence": "sentence-disjoint folds, speakers on both sides",
-    "speaker+sentence": "folds disjoint by speaker and by sentence",
-    "random": "RANDOM folds, speakers on both sides: optimistic",
+    "speaker": "speaker-independent folds (no speaker in both training and test)",
+    "session": "session-independent folds (no session in both training and test)",
+    "sentence": "sentence-independent folds (speakers in both training and test)",
+    "speaker+sentence": "speaker- and sentence-independent folds (neither in both training and test)",
+    "random": "random folds (speakers in both training and test): optimistic",
 }
 
 CROSS_CORPUS = "cross-corpus"  # the protocol of --cross-corpus, which replaces the folds
 
 NOTES = {**PROTOCOLS, CROSS_CORPUS: "trained on one corpus, tested on another"}
 
-# Known mistakes, made only with --leak, to measure what they are worth; every output of such a run says so.
+# Deliberate leakage, made only with --leak, to measure how much UAR it adds; every output of such a run says so.
 LEAKS = {
-    "scaler": "LEAK ON PURPOSE: features standardised on all clips, the test clips included",
-    "copies": "LEAK ON PURPOSE: augmented copies divided at random, as if they were clips of their own",
+    "scaler": "LEAK (deliberate leakage): features standardised on all clips, including the test clips",
+    "copies": "LEAK (deliberate leakage): augmented copies divided at random, as if they were independent clips",
 }

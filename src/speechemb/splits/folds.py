@@ -1,14 +1,14 @@
-"""Folds of cross-validation, and the proof that they keep apart what they promise to keep apart.
+"""Folds of cross-validation, and the check that training and test share nothing they must not share.
 
 | protocol | a fold's test clips share no ... with its training clips |
 |---|---|
 | `speaker` (default) | speaker (where the speaker is unknown: session) |
 | `session` | session |
 | `sentence` | sentence |
-| `speaker+sentence` | speaker, and no sentence: every speaker fold is crossed with every sentence fold |
-| `random` | nothing but identical audio: every speaker is on both sides, so the figure is optimistic |
+| `speaker+sentence` | speaker and no sentence: every speaker fold is crossed with every sentence fold |
+| `random` | identical audio; speakers are in both training and test, so the figures are optimistic |
 
-Clips with identical audio are never divided between training and test, under any protocol. Augmented copies are
+Clips with identical audio are never divided between training and test, whatever the protocol. Augmented copies are
 trained on wherever their original is, and are never tested on (`add_copies`).
 """
 
@@ -21,7 +21,7 @@ from speechemb.errors import InputError
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: clip indices (int64) to train on and to test on."""
+    """One fold: the indices (int64) of its training clips and of its test clips."""
 
     name: str
     train: np.ndarray
@@ -31,11 +31,11 @@ class Fold:
 def make_folds(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int) -> list[Fold]:
     """Stratified, group-disjoint folds; every clip is tested exactly once.
 
-    With as many groups as folds each fold is one group (leave one session out, for the sessions of IEMOCAP). With two
-    columns of groups, see `_crossed`.
+    With as many groups as folds, each fold tests one group (leave-one-session-out for the five sessions of IEMOCAP).
+    With two columns of groups, see `_crossed`.
 
     Raises:
-        InputError: too few groups or clips of a class, with what would work.
+        InputError: too few groups, or too few clips of a class; the message says what would work.
     """
     if group.ndim == 2:
         pairs = _crossed(labels, group, n_folds, protocol, seed)
@@ -64,10 +64,10 @@ def _divided(labels: np.ndarray, group: np.ndarray, n_folds: int, seed: int) -> 
 def _crossed(
     labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A fold for each speaker fold x sentence fold: its test clips are in both, its training clips in neither.
+    """One fold per speaker fold and sentence fold: its test clips are in both of them, its training clips in neither.
 
-    Clips in one of the two only are left out of that fold. There are `n_folds` speaker folds, and as many sentence
-    folds unless there are fewer sentences.
+    A clip that is in only one of the two is not used in that fold. There are `n_folds` speaker folds, and as many
+    sentence folds unless there are fewer sentences.
     """
     n_sentences = min(n_folds, len(np.unique(group[:, 1])))
     parts = []
@@ -86,23 +86,23 @@ def repeated(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str,
     """The folds of seeds `seed` .. `seed + repeats - 1`, named `r1.1`, `r1.2`, ...; with one repeat `1`, `2`, ...
 
     Raises:
-        InputError: as `folds`, or another seed gives the same folds.
+        InputError: as `make_folds`, or another seed gives the same folds.
     """
     rounds = [make_folds(labels, group, n_folds, protocol, seed + number) for number in range(repeats)]
     if repeats == 1:
         return rounds[0]
     if all(np.array_equal(a.test, b.test) for a, b in zip(rounds[0], rounds[1], strict=False)):
         raise InputError(
-            f"--repeats: there is only one way to make {n_folds} folds of so few {protocol}s: leave it out"
+            f"--repeats: there is only one way to make {n_folds} folds of so few {protocol}s: drop the flag"
         )
     return [replace(fold, name=f"r{i}.{fold.name}") for i, made in enumerate(rounds, start=1) for fold in made]
 
 
 def add_copies(folds: list[Fold], origin: np.ndarray) -> list[Fold]:
-    """Folds over originals as folds over all clips: copies of a fold's training clips join its training part.
+    """Turn folds over the originals into folds over all clips, with the copies of training clips in training too.
 
-    `origin` (n,) int64 is the index of each clip's original, its own for an original; the indices in `folds` count the
-    originals only.
+    `origin` (n,) int64 holds the index of each clip's original (its own index for an original). The indices in `folds`
+    count the originals only.
     """
     originals = np.flatnonzero(origin == np.arange(len(origin)))
     made = []
@@ -128,20 +128,20 @@ def _check_enough(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol:
         if n < 2:
             raise InputError(
                 f"--cv {protocol}: class {label} occurs in {n} of the {what} only, so it cannot be in training and "
-                f"test: leave it out with --emotions in step 1, or use another --cv"
+                f"test: exclude it with --emotions in step 1, or use another --cv"
             )
         if n < n_folds and protocol == "random":
             raise InputError(f"class {label} has {n} clips, too few for {n_folds} folds: use --n-folds {n}")
 
 
 def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: str) -> None:
-    """Prove the folds: no group on both sides, every clip tested once, every class in every training part.
+    """Check the folds: no group in both training and test, every clip tested once, every class in every training part.
 
-    `group` is (n,), or (n, 2) where two kinds of groups have to be kept apart.
+    `group` is (n,), or (n, 2) where there are two kinds of groups.
 
     Raises:
-        InputError: a training part lacks a class (a matter of the data).
-        AssertionError: a group is on both sides, or a clip is not tested exactly once (a bug here).
+        InputError: a training part lacks a class (the data do not allow these folds).
+        AssertionError: a group is in both training and test, or a clip is not tested exactly once (a bug here).
     """
     tested = np.zeros(len(labels), int)
     kinds = list(zip(group.reshape(len(labels), -1).T, protocol.split("+"), strict=True))
@@ -149,21 +149,21 @@ def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: st
         tested[fold.test] += 1
         for column, kind in kinds:
             if set(column[fold.train]) & set(column[fold.test]) or np.intersect1d(fold.train, fold.test).size:
-                raise AssertionError(f"fold {fold.name} has a {kind} on both sides")
+                raise AssertionError(f"fold {fold.name} has a {kind} in both training and test")
         if missing := sorted(set(labels) - set(labels[fold.train])):
             raise InputError(
                 f"--cv {protocol}: fold {fold.name} has no {missing[0]} to train on: use a smaller --n-folds, another "
-                "--seed, or leave the class out with --emotions in step 1"
+                "--seed, or exclude the class with --emotions in step 1"
             )
     if (tested != 1).any():
         raise AssertionError("a clip is not tested exactly once")
 
 
 def inner_split(labels: np.ndarray, group: np.ndarray, seed: int, share: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Training and validation indices inside a training part: one of `share` group-disjoint, stratified parts.
+    """Training and validation indices inside a training part: 1 of `share` stratified, group-disjoint parts validates.
 
-    Where the part has a single group, or no such split leaves every class to train on, the split is stratified by
-    class only: what is chosen with it (when to stop) is then chosen less well, but no test clip is touched.
+    Where there is a single group, or no such split keeps every class in training, the split is stratified by class
+    only. What is chosen with it, such as when to stop, is then chosen less well, but no test clip is used.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 

@@ -1,4 +1,4 @@
-"""Groups of clips that have to stay on one side of a split."""
+"""Groups of clips that a split must not divide between training and test."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from speechemb.speakers import within_corpus
 
 
 def connected(*keys: np.ndarray) -> np.ndarray:
-    """Group numbers (n,) int64: clips that share a non-empty value in any of the string arrays `keys` are one group.
+    """Group numbers (n,) int64: clips that share a non-empty value in any of the string arrays `keys` form one group.
 
-    Sharing is transitive: if speakers A and B share one identical clip, all clips of A and B are one group.
+    Sharing is transitive: if speakers A and B share one identical clip, all their clips form one group.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -26,12 +26,12 @@ def connected(*keys: np.ndarray) -> np.ndarray:
 
 
 def clip_groups(protocol: str, corpora, speakers, sessions, sentences, audio_sha256) -> np.ndarray:
-    """Group number (n,) int64 of each clip under a protocol; arguments are string arrays (n,), empty = unknown.
+    """Group number (n,) int64 of each clip under a protocol. The columns are string arrays (n,), empty = unknown.
 
     For `speaker+sentence` the result is (n, 2): the clip's group of speakers and its group of sentences.
 
     Raises:
-        InputError: the protocol needs something that a clip lacks.
+        InputError: a clip lacks what the protocol needs.
     """
     speaker, session = within_corpus(corpora, speakers), within_corpus(corpora, sessions)
     if protocol == "random":
@@ -40,12 +40,12 @@ def clip_groups(protocol: str, corpora, speakers, sessions, sentences, audio_sha
         both = [clip_groups(one, corpora, speakers, sessions, sentences, audio_sha256) for one in protocol.split("+")]
         return np.stack(both, axis=1)
     if protocol == "speaker":
-        # A clip without a speaker may be by anybody of its session, so such a session stays whole.
+        # A clip of unknown speaker may be by anyone in its session, so such a session stays whole.
         anonymous = np.unique(session[speaker == ""])
         whole_session = np.where(np.isin(session, anonymous), session, "")
         _require(protocol, (speaker != "") | (session != ""), corpora, "neither speaker nor session")
         return connected(speaker, whole_session, audio_sha256)
-    # A sentence is the same sentence in every corpus only if the corpora say so; they do not, so it is per corpus.
+    # Sentence codes are defined per corpus: the same code in two corpora is not the same sentence.
     values = {"session": session, "sentence": within_corpus(corpora, sentences)}[protocol]
     _require(protocol, values != "", corpora, f"no {protocol}")
     return connected(values, audio_sha256)
@@ -56,5 +56,5 @@ def _require(protocol: str, known: np.ndarray, corpora: np.ndarray, lacking: str
         which = first(np.unique(corpora[~known]).tolist())
         raise InputError(
             f"--cv {protocol}: {int((~known).sum())} clips of {which} have {lacking}; give the column in step 1's "
-            "table, or use --cv random (optimistic: speakers are on both sides)"
+            "table, or use --cv random (optimistic: speakers in both training and test)"
         )

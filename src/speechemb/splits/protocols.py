@@ -1,4 +1,4 @@
-"""From embeddings and a protocol to folds: repeats, augmented copies, other corpora, and mistakes made on purpose."""
+"""From embeddings and a protocol to folds: repeats, augmented copies, cross-corpus runs and deliberate leakage."""
 
 from dataclasses import dataclass
 
@@ -28,14 +28,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.cv == CROSS_CORPUS and (self.repeats > 1 or self.leak):
-            raise InputError("--cross-corpus has no folds to repeat or to leak between: leave out --repeats and --leak")
+            raise InputError("--cross-corpus has no folds to repeat or to leak between: drop --repeats and --leak")
         if self.leak == "copies" and self.cv != "random":
             raise InputError("--leak copies divides at random: give --cv random with it")
 
     @property
     def note(self) -> str:
-        """For people: what is kept apart, how often, and the mistake, if one is made."""
-        again = f", {self.repeats} times with other seeds" if self.repeats > 1 else ""
+        """The protocol for people: its folds, repeats and deliberate leakage."""
+        again = f", {self.repeats} repeats with different seeds" if self.repeats > 1 else ""
         return "; ".join(filter(None, [NOTES[self.cv] + again, LEAKS.get(self.leak)]))
 
     def tag(self, n_folds: int) -> str:
@@ -50,7 +50,7 @@ class Protocol:
 
 @dataclass
 class Plan:
-    """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were left out."""
+    """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were excluded."""
 
     data: Embeddings
     group: np.ndarray
@@ -59,7 +59,7 @@ class Plan:
 
 
 def plan(data: Embeddings, protocol: Protocol) -> Plan:
-    """The folds, made over the originals; copies are trained on where their original is, and are never tested on.
+    """Make the folds over the originals; copies are trained on wherever their original is, and are never tested on.
 
     Raises:
         InputError: the clips do not allow this protocol.
@@ -76,22 +76,22 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
     originals = np.flatnonzero(origin == np.arange(len(origin)))
     labels, group = data.labels[originals], groups_of(data, protocol.cv, originals)
     folds = repeated(labels, group, protocol.n_folds, protocol.cv, protocol.seed, protocol.repeats)
-    # Splits inside a training part keep speakers apart, where a clip has a group of sentences too.
+    # With two columns of groups, splits inside a training part use the first: speakers.
     inner = group[:, 0] if group.ndim == 2 else group
     return Plan(data, inner[np.searchsorted(originals, origin)], add_copies(folds, origin))
 
 
 def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """`splits.groups` of these clips."""
+    """The groups of these clips, see `clip_groups`."""
     columns = (data.corpora, data.speakers, data.sessions, data.sentences, data.audio_sha256)
     return clip_groups(cv, *(column[clips] for column in columns))
 
 
 def cross_corpus(data: Embeddings) -> Plan:
-    """Train on each corpus, test on every other: folds named by the training corpus, over the classes all share.
+    """Train on each corpus and test on every other, with the classes that all share.
 
-    Clips with audio that the training corpus holds too are not tested on, nor are augmented copies. Splits inside a
-    training part keep speakers apart where all are known.
+    A fold has the name of its training corpus. Augmented copies are not tested on, nor is audio that the training
+    corpus also holds. Splits inside a training part are speaker-independent where all speakers are known.
 
     Raises:
         InputError: fewer than two corpora, or fewer than two classes in common.
@@ -114,7 +114,7 @@ def cross_corpus(data: Embeddings) -> Plan:
 
 
 def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:
-    """How many speakers are in the training and the test part of some fold; None where a speaker is unknown."""
+    """The number of speakers in both training and test of some fold; None where a speaker is unknown."""
     speakers = within_corpus(data.corpora, data.speakers)
     if (speakers == "").any():
         return None

@@ -1,1 +1,1 @@
-"""Step 3, the run: folds fitted, predictions and models written."""
+"""Step 3, the run: choose, tune and fit inside each fold; write predictions and models."""

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions, fold by fold, and the final model on everything."""
+"""Out-of-fold predictions, fold by fold, and the final model fitted on all clips."""
 
 import json
 from collections.abc import Callable
@@ -35,14 +35,14 @@ class Task:
     layers: list[int] = field(default_factory=list)
 
     def features(self, layer: str, clips: np.ndarray) -> np.ndarray:
-        """What a classifier sees of these clips: `x`, or where `x` has all layers, one layer or mix of it."""
+        """The features of these clips: rows of `x`, or of one layer (or mix of layers) where `x` has all of them."""
         x = take_layer(self.x, self.layers, layer) if self.x.ndim == 3 else self.x
         return x[clips]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done with a training part: choose a layer (`auto`), tune (`trials` > 0), fit the classifier."""
+    """What to do with a training part: choose a layer (`auto`), tune (`trials` > 0), fit the classifier."""
 
     classifier: str
     seed: int = 0
@@ -51,9 +51,9 @@ class Recipe:
     leak: str = ""  # one of splits.LEAKS
 
     def make(self, n_classes: int, **settings) -> Classifier:
-        """The classifier with these settings, not fitted."""
+        """An unfitted classifier with these settings."""
         if self.leak == "scaler":
-            settings["standardise"] = False  # `task_of` did it, on all clips
+            settings["standardise"] = False  # `task_of` has done it, on all clips
         return classifiers.make(self.classifier, n_classes, self.seed, **settings)
 
 
@@ -74,8 +74,7 @@ class Fitted:
 
 @dataclass
 class Outcome:
-    """Of a cross-validation: probabilities (n_test, K) of each fold, rows for the log and the other tables, and what
-    was fitted on all clips, if asked for."""
+    """Of a cross-validation: probabilities (n_test, K) per fold, rows of the tables, and the final model, if any."""
 
     results: list[tuple[Fold, np.ndarray]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +92,11 @@ class Outcome:
 
 
 def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
-    """The features of the recipe's layer with the labels as numbers in the project's order of emotions."""
+    """The task of a recipe: features of its layer, and labels as numbers in the project's order of emotions.
+
+    Raises:
+        InputError: there is one class only, or the classifier does not scale its features (with the leak `scaler`).
+    """
     classes = ordered(data.labels)
     if len(classes) < 2:
         raise InputError(f"all clips are {classes[0]}: a classifier needs at least two classes (--emotions in step 1)")
@@ -103,12 +106,12 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
             raise InputError(
                 f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier svm mlp"
             )
-        x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the mistake: test clips are in the mean and the deviation
+        x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the leak: mean and deviation include the test clips
     return Task(x, classification.indices(data.labels, classes, "true"), group, classes, data.layers.tolist())
 
 
 def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
-    """Follow the recipe with the clips with these indices."""
+    """Fit on the clips with these indices, as the recipe says."""
     make = partial(recipe.make, len(task.classes))
     y, group, layer = task.y[clips], task.group[clips], recipe.layer
     settings, choices, trials = {}, {}, []
@@ -131,10 +134,10 @@ def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.nda
 def cross_validated(
     recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None], final: bool = False
 ) -> Outcome:
-    """All folds, and with `final` the recipe followed with all clips; `note` is told every fold's figures.
+    """Fit and test every fold and, with `final`, fit on all clips; `note` is called with each fold's row of the log.
 
-    As many folds at once as there are cores. Every fit draws its random numbers from a generator of its own, so that
-    what runs beside it does not matter.
+    As many fits run in parallel as there are cores. Each draws from its own random generator, so the result does not
+    depend on what runs beside it.
     """
     from joblib import cpu_count
 
@@ -152,12 +155,12 @@ def cross_validated(
             outcome.final = whole.result()
             outcome.add_tables("final", outcome.final, task.layers)
     finally:
-        executor.shutdown(cancel_futures=True)  # after an error nothing more is begun
+        executor.shutdown(cancel_futures=True)  # after an error, start nothing more
     return outcome
 
 
 def log_row(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) -> dict[str, Any]:
-    """A fold's row of the training log: its clips and groups, its figures, and what was chosen in it."""
+    """The fold's row of the training log: its clips and groups, its figures, and what was chosen in it."""
     classes = np.array(task.classes)
     return {
         "fold": fold.name,
@@ -172,7 +175,7 @@ def log_row(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) ->
 
 
 def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
-    """One row a clip and fold, in the order of the embeddings within each fold's name."""
+    """One row per clip and fold: fold after fold, each in the order of the embeddings."""
     classes = np.array(task.classes)
     frames = []
     for fold, probabilities in results:

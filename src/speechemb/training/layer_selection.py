@@ -1,7 +1,7 @@
-"""Choosing a layer inside a training part, and the curve of UAR over layers.
+"""Choosing a layer inside a training part.
 
-The choice sees the training part only: classifiers are fitted on an inner group-disjoint part of it and scored, by UAR,
-on the rest of it. Test clips have no say in it.
+Classifiers are fitted on an inner, group-disjoint part of the training part and compared by their UAR on the rest of
+it. Test clips are not used.
 """
 
 from collections.abc import Callable
@@ -15,24 +15,24 @@ from speechemb.splits.folds import inner_split
 
 
 def inner_uar(make: Callable[[], Classifier], x: np.ndarray, y: np.ndarray, group: np.ndarray, seed: int) -> float:
-    """UAR on the validation part of `splits.inner_split`, of a classifier fitted on the rest."""
+    """UAR on the validation part of the inner split, of a classifier fitted on the rest."""
     train, valid = inner_split(y, group, seed)
     predicted = make().fit(x[train], y[train], group[train]).predict_proba(x[valid]).argmax(axis=1)
     return uar_of_numbers(y[valid], predicted)
 
 
 def candidates(layers: list[int]) -> list[str]:
-    """What `--layer auto` chooses from: the average of the layers, all side by side, and each alone."""
+    """What `--layer auto` chooses from: the average of the layers, all of them concatenated, and each alone."""
     return [*(["mean", "all"] if len(layers) > 1 else []), *map(str, layers)]
 
 
 def best_layer(
     make: Callable[[], Classifier], vectors: np.ndarray, layers: list[int], y: np.ndarray, group: np.ndarray, seed: int
 ) -> tuple[str, float]:
-    """The candidate with the highest inner UAR (of equals the first), and that UAR.
+    """The candidate with the highest inner UAR, and that UAR; of equal candidates, the first.
 
     Args:
-        make: gives a classifier that is not fitted
+        make: returns an unfitted classifier
         vectors: (n, n_layers, dim) of the training part
         layers: their numbers
         y, group: (n,) of the training part

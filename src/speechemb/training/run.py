@@ -1,4 +1,4 @@
-"""One run of step 3: its name in file names, what its files record about it, and writing them."""
+"""One run of step 3: its tag in file names, what its files record about it, and writing them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, p
 
 @dataclass
 class TrainingRun:
-    """Clips and folds, what is fitted on them, and the files they came from."""
+    """The clips and folds of a run, what is fitted on them, and the files they come from."""
 
     plan: Plan
     task: Task
@@ -27,7 +27,7 @@ class TrainingRun:
 
     @property
     def corpora(self) -> list[str]:
-        """The corpora the clips come from, sorted."""
+        """The corpora of the clips, sorted."""
         return np.unique(self.plan.data.corpora).tolist()
 
     @property
@@ -79,11 +79,11 @@ class TrainingRun:
 
     @property
     def makes_model(self) -> bool:
-        """Whether there is one model for all clips: not across corpora, and not from a mistake made on purpose."""
+        """Whether a final model is fitted on all clips: not for cross-corpus runs, nor with deliberate leakage."""
         return self.protocol.cv != "cross-corpus" and not self.protocol.leak
 
     def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path) -> Path:
-        """Predictions, log and the tables of trials and layer weights, where there are any; the predictions' path."""
+        """Write predictions, log and, where there are any, trials and layer weights; return the predictions' path."""
         path = results / f"predictions_{self.tag}.csv"
         frame = predictions_frame(self.plan.data, self.task, outcome.results)
         predictions.write_predictions(path, frame, stamp)
@@ -96,7 +96,7 @@ class TrainingRun:
         return path
 
     def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path) -> None:
-        """Learned layer weights of each fold, as a table and as a picture."""
+        """Write the learned layer weights of each fold, as a table and as a figure."""
         from speechemb.visualization import evaluation_figures
 
         path = results / f"layer_weights_{self.tag}.csv"
@@ -105,13 +105,13 @@ class TrainingRun:
         storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title))
 
     def write_model(self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]]) -> None:
-        """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says."""
+        """Write the model's folder; `model.json` holds the stamp, what was chosen, and the cross-validated figures."""
         figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": [row["uar"] for row in log]}
         found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
         persistence.save(folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found})
 
 
 def headline(log: list[dict[str, Any]], labels: list[str]) -> str:
-    """`UAR 0.512 ± 0.031 (chance 0.125)` over the folds."""
+    """`UAR 0.512 ± 0.031 over folds (chance 0.125)`."""
     uar = np.array([row["uar"] for row in log])
     return f"UAR {uar.mean():.3f} ± {uar.std(ddof=1):.3f} over folds (chance {classification.chance_uar(labels):.3f})"

@@ -1,6 +1,6 @@
-"""Optuna inside a training part: settings of a classifier, by UAR on the inner group-disjoint split.
+"""Tuning inside a training part: Optuna chooses a classifier's settings by UAR on the inner group-disjoint split.
 
-TPE (Bergstra et al. 2011) as Optuna has it, seeded. The first trial is the untuned classifier, so what is chosen is
+The sampler is Optuna's TPE (Bergstra et al. 2011), seeded. The first trial is the untuned classifier, so the choice is
 never worse than that on the inner split.
 """
 
@@ -19,14 +19,14 @@ from speechemb.training.layer_selection import inner_uar
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, both included; `log`: on a logarithmic scale. Whole numbers if `low` is one."""
+    """From `low` to `high`, both included, on a logarithmic scale with `log`. Integers if `low` is one."""
 
     low: float
     high: float
     log: bool = False
 
 
-# Keyword arguments of the classifiers' classes.
+# What can be tuned, by classifier: keyword arguments of its class.
 SPACES: dict[str, dict[str, Range]] = {
     "svm": {
         "C": Range(0.1, 1000.0, log=True),
@@ -47,7 +47,7 @@ SPACES: dict[str, dict[str, Range]] = {
 
 
 def defaults(name: str) -> dict[str, Any]:
-    """The settings of the untuned classifier: the defaults of its class, as far as they can be tuned."""
+    """The settings of the untuned classifier: the defaults of its class."""
     parameters = inspect.signature(class_of(name)).parameters
     return {key: parameters[key].default for key in SPACES[name]}
 
@@ -61,18 +61,18 @@ def best_settings(
     seed: int,
     trials: int,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The best settings of `trials`, and a row `{trial, inner_uar, settings}` for each.
+    """The best settings of `trials` trials, and one row `{trial, inner_uar, settings}` per trial.
 
     Args:
-        name: of the classifier
-        make: gives the classifier with these settings, not fitted
+        name: the classifier's
+        make: returns an unfitted classifier with the given settings
         x, y, group: the training part, (n, d), (n,), (n,)
 
     Raises:
-        InputError: the classifier has nothing to tune, or Optuna is not installed.
+        InputError: the classifier has no settings to tune, or Optuna is not installed.
     """
     if name not in SPACES:
-        raise InputError(f"--tune: {name} has nothing to tune: leave --tune out")
+        raise InputError(f"--tune: {name} has no settings to tune: drop the flag")
     try:
         import optuna
     except ImportError:
