@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv, installs the test tools too, and runs the tests; arguments go to pytest (bash test.sh tests/test_splits.py).
+# Makes .venv, installs the test tools too, and runs the tests; arguments go to pytest (bash test.sh tests/splits).
 # The inner loop, without the slow tests, takes about a minute: bash test.sh -m "not slow"
 # Tests on real speech are skipped, with the reason, where ../shared is not there.
 set -u

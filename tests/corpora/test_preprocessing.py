@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from conftest import ROOT
 
 from speechemb import corpora
 from speechemb.artifacts import metadata
@@ -19,7 +20,6 @@ from speechemb.corpora import Clip, prepare
 from speechemb.errors import InputError
 from speechemb.labels import canonical
 
-ROOT = Path(__file__).resolve().parents[1]
 SILENT = "1076_MTI_SAD_XX"
 CONTRADICTORY = (
     ("1006_TIE_HAP_XX", "1006_TIE_NEU_XX"),

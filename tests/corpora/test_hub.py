@@ -17,12 +17,12 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from conftest import ROOT
 from hub_stub import HubStub, client_env, commit_of, refusing_endpoint
 from transformers import AutoModel
 
 from models import make_model
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow  # most tests start processes that import datasets or transformers
 IEMOCAP, CREMAD = "Zahra99/IEMOCAP_Audio", "AbstractTTS/CREMA-D"
 

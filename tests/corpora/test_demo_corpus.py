@@ -6,13 +6,12 @@ import importlib.util
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "data" / "demo"
 CLIPS = sorted((DEMO / "AudioWAV").iterdir())
 NAMES = [tuple(path.stem.split("_")) for path in CLIPS]  # actor, sentence, emotion, level

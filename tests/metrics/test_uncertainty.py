@@ -4,10 +4,10 @@ import doctest
 import importlib.util
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import special, stats
 from sklearn.metrics import confusion_matrix
 
@@ -26,7 +26,7 @@ def speakers(seed: int, n: int, clips: int = 20, hit: float = 0.6, spread: float
 @pytest.fixture(scope="module")
 def simulation():
     """benchmarks/interval_coverage.py as a module."""
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "interval_coverage.py"
+    path = ROOT / "benchmarks" / "interval_coverage.py"
     spec = importlib.util.spec_from_file_location("benchmark_interval_coverage", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
