@@ -28,7 +28,7 @@ def run(script: str, *flags: str | Path) -> tuple[float, float]:
 
 
 def make_model(folder: Path, family: str, shape: str, **changes: int) -> None:
-    """Write an encoder of random weights, as the tests use them (`make_model` in tests/support/models.py), to `folder`."""
+    """Write an encoder of random weights, as the tests use them (tests/support/models.py), to `folder`."""
     code = "import json, sys, models; models.make_model(*sys.argv[1:4], **json.loads(sys.argv[4]))"
     command = [sys.executable, "-c", code, str(folder.absolute()), family, shape, json.dumps(changes)]
     subprocess.run(command, check=True, cwd=ROOT / "tests" / "support", env={**os.environ, "TQDM_DISABLE": "1"})
