@@ -134,6 +134,11 @@ def test_a_tie_is_wrong_and_a_foreign_table_is_refused(tmp_path, monkeypatch):
         result = evaluate(predictions(0.5, 0), stamp("run", corpora=corpora))
         assert result["human"] == expected
         assert ("listeners, 4 classes" in classification_report(result)) == bool(expected)
+    table.write_text("\n".join(rows[:2]) + "\n")
+    assert listeners.listener_scores(["sad", "happy"], table) is None
+    table.write_text(rows[0] + "\n")
+    with pytest.raises(ArtifactError, match="holds no votes"):
+        listeners.listener_scores(LABELS, table)
     table.write_text("a,b\n1,2\n")
     with pytest.raises(ArtifactError, match="summaryTable.csv.*FileName"):
         listeners.listener_scores(LABELS, table)
