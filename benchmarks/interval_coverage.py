@@ -1,23 +1,23 @@
-"""Does a 95 % interval hold the truth in 95 % of the cases, and does a test at 5 % cry wolf in 5 %?
+"""Does a 95 % interval hold the true value in 95 % of the cases, and does a 5 % test give 5 % false alarms?
 
-Speakers are drawn from a population whose true UAR and F1 are known; `speechemb.metrics` is asked for
-its intervals and p-values, thousands of times. Beside them stand two usual ways that fail: the percentile
-bootstrap over speakers, and the bootstrap over clips, which takes the clips of a speaker for independent.
+Speakers are drawn thousands of times from a population whose true UAR and F1 are known, and each sample gets an
+interval and a p-value from `speechemb.metrics`. Beside them stand two usual methods that fail: the percentile bootstrap
+over speakers, and the bootstrap over clips, which treats the clips of one speaker as independent.
 
 Reads:   nothing
 Writes:  benchmarks/results/coverage.json (--out)
 Example: python benchmarks/interval_coverage.py --runs 4000
-Prints:  one line a setting, at the end `all settings within 93-97 % coverage and 3-7 % false alarms`, or the
+Prints:  one line per setting, at the end `all settings within 93-97 % coverage and 3-7 % false alarms`, or the
          settings that are not, and exits with 1
 
-The population. A speaker's answers follow a confusion matrix of their own: the population's on the logit
-scale, plus three normal effects: how well the speaker is recognised, how well each emotion of theirs is,
-and towards which answers their voice leans. With the standard deviations 0.3, 0.5 and 0.9, UAR varies by
-0.09 from speaker to speaker and the recall of one class by 0.27 (24 speakers, 8 classes); an SVM on MFCCs
-gives 0.09 and 0.28 on RAVDESS. "even" is the design of CREMA-D and RAVDESS: 14 clips of each of 4 classes,
-or 8 of each of 8. In "uneven" the rarest class is a third of the commonest, and the clips of a speaker
-(coefficient of variation 0.5) and of a class within a speaker (0.7) differ; IEMOCAP's differ by 0.1 and 0.3
-to 0.4. "easy" has a UAR near 0.8 instead of 0.4 to 0.5.
+The population. A speaker's predictions follow a confusion matrix of their own: the population's on the logit scale,
+plus three normal effects: how well the speaker is recognised, how well each of their emotions is recognised, and
+towards which classes their voice leans. With the standard deviations 0.3, 0.5 and 0.9, UAR varies by 0.09 from speaker
+to speaker and the recall of one class by 0.27 (24 speakers, 8 classes); an SVM on MFCCs gives 0.09 and 0.28 on RAVDESS.
+"even" is the design of CREMA-D and RAVDESS: 14 clips of each of 4 classes, or 8 of each of 8. In "uneven" the rarest
+class has a third of the clips of the most frequent one, and the numbers of clips vary between speakers (coefficient of
+variation 0.5) and between the classes of one speaker (0.7); in IEMOCAP they vary by 0.1 and 0.3 to 0.4. "easy" has a
+UAR near 0.8 instead of 0.4 to 0.5.
 """
 
 import argparse
@@ -40,7 +40,7 @@ COVERAGE, FALSE_ALARMS = (0.93, 0.97), (0.03, 0.07)
 SKILL, CLASS_SKILL, LEANING = 0.3, 0.5, 0.9
 MEASURED = ("uar", "macro_f1")
 PERMUTATIONS = 1024  # all exchanges of ten speakers
-USUAL_RUNS, USUAL_RESAMPLES = 300, 500  # enough to see that the usual ways fail
+USUAL_RUNS, USUAL_RESAMPLES = 300, 500  # enough to see that the usual methods fail
 LIMITS = "93-97 % coverage and 3-7 % false alarms"
 
 
@@ -54,7 +54,7 @@ class Setting(NamedTuple):
 
     def __str__(self) -> str:
         words = f"{self.speakers:3d} speakers, {self.classes} classes, {'even' if self.even else 'uneven'}"
-        return words + ", easy" * self.easy
+        return f"{words}, easy" if self.easy else words
 
 
 SETTINGS = [
@@ -67,7 +67,7 @@ SETTINGS = [
 
 @lru_cache
 def population(classes: int, easy: bool) -> np.ndarray:
-    """Log-probability of each answer (column) to each class (row) for the middle speaker, `(K, K)`."""
+    """Log-probability of each predicted class (column) given the true one (row) for the average speaker, `(K, K)`."""
     rng = np.random.default_rng(classes)
     recall = np.linspace(0.75, 0.95, classes) if easy else np.linspace(0.35, 0.65, classes)
     matrix = np.diag(recall)
@@ -83,7 +83,7 @@ def effects(rng: np.random.Generator, shape: tuple[int, ...], classes: int) -> n
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of the answers, rows sum to 1."""
+    """Probabilities of the predicted classes; rows sum to 1."""
     p = np.exp(logits)
     return p / p.sum(-1, keepdims=True)
 
@@ -124,8 +124,8 @@ def draw(rng: np.random.Generator, setting: Setting, runs: int) -> np.ndarray:
 def draw_pair(rng: np.random.Generator, setting: Setting, runs: int, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
     """Two systems of equal true UAR on the same clips, twice `(runs, S, K, K)`.
 
-    Half of a speaker's effects is common to both. With `mirrored`, B has A's confusions with the classes in
-    reverse order: what is easy for A is hard for B, only the mean recall is the same.
+    Half of the variance of a speaker's effects is common to both. With `mirrored`, B has A's confusions with the
+    classes in reverse order: what is easy for A is hard for B, and only the mean recall is the same.
     """
     logits = population(setting.classes, setting.easy)
     shape, classes = (runs, setting.speakers), setting.classes
@@ -138,14 +138,14 @@ def draw_pair(rng: np.random.Generator, setting: Setting, runs: int, mirrored: b
 
 
 def clips_interval(statistic, confusions: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The wrong way: percentiles of a bootstrap that draws single clips."""
+    """A wrong method: percentiles of a bootstrap that draws single clips."""
     total = confusions.sum(0)
     cells = np.random.default_rng(seed).multinomial(total.sum(), total.ravel() / total.sum(), USUAL_RESAMPLES)
     return tuple(np.quantile(statistic(cells.reshape(-1, *total.shape)), [0.025, 0.975]))
 
 
 def percentile_interval(statistic, confusions: np.ndarray) -> tuple[float, float]:
-    """The usual way: percentiles of a bootstrap that draws speakers."""
+    """The usual method: percentiles of a bootstrap that draws speakers."""
     totals = _times_drawn(len(confusions)) @ confusions.reshape(len(confusions), -1)
     return tuple(np.quantile(statistic(totals.reshape(-1, *confusions.shape[1:])), [0.025, 0.975]))
 
@@ -157,7 +157,7 @@ def _times_drawn(speakers: int) -> np.ndarray:
 
 
 def our_interval(statistic, confusions: np.ndarray) -> tuple[float, float]:
-    """The one the project reports."""
+    """The interval that the project reports."""
     return speaker_interval(statistic, confusions)
 
 
@@ -169,7 +169,7 @@ def coverage(interval, name: str, setting: Setting, confusions: np.ndarray) -> f
 
 
 def false_alarms(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of the pairs of equal systems whose UARs the paired test tells apart at 5 %."""
+    """Share of the pairs of equal systems whose UARs differ significantly at 5 % in the paired test."""
     p = [paired_permutation(STATISTICS["uar"], *pair, n=PERMUTATIONS) for pair in zip(a, b, strict=True)]
     return float(np.mean(np.array(p) <= 0.05))
 
@@ -201,20 +201,20 @@ def holds(row: dict) -> bool:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=4000, help="samples a setting (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=4000, help="samples per setting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "coverage.json",
-                        help="JSON file to write")  # fmt: skip
+    out = ROOT / "benchmarks" / "results" / "coverage.json"
+    parser.add_argument("--out", type=Path, default=out, help="JSON file to write")
     return parser.parse_args(argv)
 
 
 HEADER = """\
-                                      | 95 % interval holds truth | usual ways, UAR  | 5 % test, equal runs
+                                      | 95 % interval holds truth | usual methods    | 5 % test, equal runs
                                       |  UAR  macro F1  (truth)   | speakers   clips |  same   mirrored"""
 
 
 def line(setting: Setting, row: dict) -> str:
-    """The row as text, shares in per cent."""
+    """The row as text, shares in percent."""
     ours, alarms = row["coverage"], row["false_alarms"]
     return (
         f"{setting!s:<37} | {100 * ours['uar']:5.1f}   {100 * ours['macro_f1']:5.1f}"
@@ -228,7 +228,7 @@ def line(setting: Setting, row: dict) -> str:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     started, rows = time.perf_counter(), []
-    print(f"{args.runs} samples a setting, shares in per cent\n{HEADER}")
+    print(f"{args.runs} samples per setting, shares in percent\n{HEADER}")
     for setting in SETTINGS:
         rows.append(measure(setting, args.runs, args.seed))
         print(line(setting, rows[-1]), flush=True)

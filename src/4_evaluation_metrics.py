@@ -1,15 +1,18 @@
-"""Step 4: what the predictions are worth.
+"""Step 4: evaluate the predictions.
 
 Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
-Writes  results/evaluation_results_<run>.json, classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png,
-        reliability_<run>.png, fairness_<run>.png (gender, speakers) for every run
-        results/metrics.json and comparison.csv over all runs; cross_corpus_<run>.csv and .png where there are such runs
-        results/audit.csv and .png: what looser folds and known mistakes pretend, beside the speaker-disjoint run
-        results/paired_tests.csv, ranking.csv and .png: runs on the same clips compared; published.csv: others' figures
-        layer_curve_<run without layer>.csv and .png where three or more single layers were run (step 3's --layer each)
+Writes, into results/,
+        for every run: evaluation_results_<run>.json, classification_report_<run>.txt,
+        confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png, fairness_<run>.png (UAR by gender and speaker)
+        for all runs: metrics.json, comparison.csv; published.csv: published figures and whether they are comparable
+        paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, with significance tests
+        audit.csv and .png: how much UAR looser folds and deliberate leakage add to a speaker-independent run
+        cross_corpus_<run>.csv and .png: UAR of each pair of training and test corpus, for cross-corpus runs
+        layer_curve_<run without layer>.csv and .png: UAR by layer, where three or more single layers were run
 
-The headline is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
-beside what guessing and the most frequent class reach. A run beats another only where a paired test says so.
+The main metric is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
+beside chance and the majority class. One run is called better than another only where a paired test finds a significant
+difference.
 
 Example: python src/4_evaluation_metrics.py
 Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs

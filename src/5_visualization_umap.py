@@ -1,13 +1,14 @@
 """Step 5: draw the embedding space.
 
 Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (one encoder each)
-Writes  results/umap_emotion.png     2-D map of the first file, coloured by emotion and, as a control, by speaker
-        results/umap_emotion_3d.png  the same in 3-D
-        results/umap_grid.png        every encoder x corpus, by emotion;  umap_grid_speaker.png, by speaker
-        results/umap_emotion.csv     the coordinates of every clip in every map
+Writes  results/umap_emotion.png       2-D map of the first file, coloured by emotion and, as a control, by speaker
+        results/umap_emotion_3d.png    the same in 3-D
+        results/umap_grid.png          a map for each encoder and corpus, coloured by emotion
+        results/umap_grid_speaker.png  the same, coloured by speaker
+        results/umap_emotion.csv       the coordinates of every clip in every map
 
-Clips of one colour that lie together are similar. Speakers usually lie together more than emotions do: the printed
-shares of neighbours with the same emotion and the same speaker say how much.
+Clips that lie close together have similar embeddings. Clips of one speaker usually lie closer together than clips of
+one emotion: the printed shares of neighbours with the same emotion and the same speaker say how much.
 
 Example: python src/5_visualization_umap.py --npz-path embeddings/emotion_embeddings.npz
 Ends with: wrote results/umap_emotion.png, umap_emotion_3d.png, ... and umap_emotion.csv
@@ -29,10 +30,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     default = [paths.EMBEDDINGS / "emotion_embeddings.npz"]
     parser.add_argument(
-        "--npz-path", nargs="+", type=Path, metavar="NPZ", default=default, help="files of step 2, one encoder each"
+        "--npz-path", nargs="+", type=Path, metavar="NPZ", default=default, help="npz files of step 2, one encoder each"
     )
-    parser.add_argument("--layer", default="mean", help="last, mean, all or a layer's number, as in step 3")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="of the maps")
+    parser.add_argument("--layer", default="mean", help="last, mean, all or a layer number, as in step 3")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="random seed of the maps")
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
     return parser.parse_args(argv)
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed, embeddings=fingerprints)
     table_is_current = storage.is_up_to_date(folder / "umap_emotion.csv", stamp)
     if table_is_current and all((folder / name).exists() for name in PICTURES):
-        print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps stand already")
+        print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps are up to date, skipped")
         return
 
     import pandas as pd

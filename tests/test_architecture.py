@@ -61,8 +61,10 @@ def circles(src: Path) -> list[str]:
     for file in src.rglob("*.py"):
         names[file.relative_to(src).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")] = file
     # `from a import b` needs the module a.b where there is one, and else a name inside a
-    needed = {name: {i if i in names else i.rpartition(".")[0] for i in imported(file, whole=False)} & set(names)
-              for name, file in names.items()}  # fmt: skip
+    needed = {}
+    for name, file in names.items():
+        modules = {i if i in names else i.rpartition(".")[0] for i in imported(file, whole=False)}
+        needed[name] = modules & set(names)
     while leaves := {name for name, others in needed.items() if not others}:
         needed = {name: others - leaves for name, others in needed.items() if name not in leaves}
     return sorted(needed)

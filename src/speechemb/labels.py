@@ -1,11 +1,22 @@
-"""The emotion words of this project, the spellings that corpora use for them, and the choice of classes."""
+"""The emotion labels of this project, the spellings that corpora use for them, and the choice of classes."""
 
 from speechemb.errors import InputError
 
-# One order for every table, matrix and picture. Words not listed here (a table's own classes) sort after these.
+# The order in every table, matrix and picture. Labels not listed here (a table's own classes) sort after these.
 ORDER = (
-    *("neutral", "calm", "happy", "excited", "sad", "angry", "fearful", "disgust", "surprised"),
-    *("bored", "frustrated", "contempt", "other"),
+    "neutral",
+    "calm",
+    "happy",
+    "excited",
+    "sad",
+    "angry",
+    "fearful",
+    "disgust",
+    "surprised",
+    "bored",
+    "frustrated",
+    "contempt",
+    "other",
 )
 DEFAULT_EMOTIONS = ("neutral", "happy", "sad", "angry")  # the four classes that IEMOCAP studies and SUPERB use
 
@@ -32,7 +43,7 @@ def canonical(label: str) -> str:
 
 
 def sort_key(label: str) -> tuple[int, str]:
-    """Key that sorts labels in the project's order."""
+    """Sort key that puts labels in the project's order."""
     return (ORDER.index(label) if label in ORDER else len(ORDER), label)
 
 
@@ -42,7 +53,7 @@ def ordered(labels) -> list[str]:
 
 
 def parse_emotions(words: list[str] | None) -> list[str] | None:
-    """Classes asked for with `--emotions`, in canonical spelling; None stands for every class of the corpus."""
+    """The classes given with `--emotions`, in canonical spelling; None means every class of the corpus."""
     if words is None or words == ["all"]:
         return None
     labels = [canonical(word) for word in words]
@@ -52,12 +63,12 @@ def parse_emotions(words: list[str] | None) -> list[str] | None:
 
 
 def merge_excited(label: str, wanted: list[str] | None) -> str:
-    """Excited counts as happy where happy is wanted and excited is not (the four-class set of IEMOCAP)."""
+    """Excited becomes happy if happy is wanted and excited is not (as in the four-class set of IEMOCAP)."""
     if label == "excited" and wanted is not None and "happy" in wanted and "excited" not in wanted:
         return "happy"
     return label
 
 
 def display_corpora(names: list[str]) -> str:
-    """The corpora of a run for people; the bundled one is called what it is."""
+    """The corpora of a run, as titles and tables show them; the bundled one is marked as synthetic."""
     return "+".join("demo (SYNTHETIC speech)" if name == "demo" else name for name in names)

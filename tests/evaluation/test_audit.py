@@ -1,4 +1,4 @@
-"""The leakage audit: mistakes are measured against the speaker-disjoint run, and only where there is one."""
+"""The leakage audit: leakage is measured against the speaker-independent run, and only where there is one."""
 
 import json
 
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 
-def test_the_audit_measures_what_each_mistake_pretends(script, tmp_path, capsys):
+def test_the_audit_measures_how_much_leakage_adds(script, tmp_path, capsys):
     # A weak emotion, a strong speaker, and an emotion that every speaker expresses in a way of their own.
     vectors, labels, speakers = made.planted(speakers=8, clips=24, effect=0.3, speaker_effect=2.0)
     rng = np.random.default_rng(5)
@@ -31,11 +31,11 @@ def test_the_audit_measures_what_each_mistake_pretends(script, tmp_path, capsys)
     for _, row in table.iterrows():
         assert row["uar"] == round(runs[row["run"]], 6)
     printed = capsys.readouterr().out
-    assert "random folds" in printed and "MISTAKE: scaler" in printed
+    assert "random folds" in printed and "deliberate leakage: scaler" in printed
     assert (tmp_path / "results" / "audit.png").stat().st_size > 5000
 
 
-def test_without_a_speaker_disjoint_run_there_is_no_audit(script, tmp_path):
+def test_without_a_speaker_independent_run_there_is_no_audit(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted())
     where = ["--results-dir", str(tmp_path / "results")]
     script("3_train_classifiers").main(

@@ -21,10 +21,8 @@ def results(script, tmp_path):
     genders = ["female" if int(name[1:]) % 2 else "male" for name in speakers]
     npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers, genders=genders)
     for cv in ("speaker", "random"):
-        script("3_train_classifiers").main(
-            ["--npz-path", str(npz), "--classifier", "svm", "--cv", cv, "--models-dir", str(tmp_path / "models"),
-             "--results-dir", str(tmp_path / "results")]
-        )  # fmt: skip
+        where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path / "results")]
+        script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", "--cv", cv, *where])
     return tmp_path / "results"
 
 
@@ -60,11 +58,10 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     printed = capsys.readouterr().out
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
-    assert len(table) == 2 and table.columns.tolist() == [
-        *("corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"),
-        *("uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"),
-        *("chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"),
-    ]
+    run = ["corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"]
+    scores = ["uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"]
+    rest = ["chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"]
+    assert len(table) == 2 and table.columns.tolist() == run + scores + rest
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
     for pattern in ("confusion_matrix_*_cv.png", "classification_report_*.txt"):
@@ -124,9 +121,8 @@ def test_speakers_of_two_corpora_are_different_people_and_unknown_ones_are_nobod
     # Each speaker has 20 of 160 clips with a known speaker: 19 / 159 by chance, not 39 / 159.
     assert "made, all: " in printed and "share its speaker (12% by chance)" in printed
     table = pd.read_csv(tmp_path / "umap_emotion.csv", keep_default_na=False)
-    assert table.columns.tolist() == ["encoder", "map", "clip_id", "corpus", "emotion", "speaker"] + [
-        *("x", "y", "x3", "y3", "z3")
-    ]
+    columns = ["encoder", "map", "clip_id", "corpus", "emotion", "speaker", "x", "y", "x3", "y3", "z3"]
+    assert table.columns.tolist() == columns
     assert set(table["speaker"]) == {"s00", "s01", "s02", "s03", ""}
     persons = np.where(names == "", "", np.char.add(np.char.add(corpora, "/"), names))
     colours = style.speaker_colours(persons)
@@ -181,10 +177,8 @@ def test_predict_knows_its_training_clips(script, tmp_path, capsys, name):
     script("2_wavlm_feature_extraction").main(
         ["--metadata", str(tmp_path / "processed" / "tones.csv"), "--model", nano, "--out", str(npz)]
     )
-    script("3_train_classifiers").main(
-        ["--npz-path", str(npz), "--classifier", name, "--n-folds", "2", "--models-dir", str(tmp_path / "models"),
-         "--results-dir", str(tmp_path)]
-    )  # fmt: skip
+    where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path)]
+    script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", name, "--n-folds", "2", *where])
     (tmp_path / "tones" / "silent.wav").write_bytes(b"RIFF not really")
     (model,) = (tmp_path / "models").iterdir()
     out = tmp_path / "out.csv"

@@ -1,4 +1,4 @@
-"""Paired tests between runs on the same clips: a planted difference is told, a chance one is not."""
+"""Paired tests between runs on the same clips: a planted difference is significant, a chance one is not."""
 
 import made
 import numpy as np
@@ -62,16 +62,16 @@ def three():
     return {"good": predictions(0.8, 0), "poor": predictions(0.5, 1), "other": predictions(0.51, 2)}
 
 
-def test_a_planted_difference_is_told_and_a_chance_one_is_not(three):
+def test_a_planted_difference_is_significant_and_a_chance_one_is_not(three):
     (group,) = comparables_of(three)
     table = significance.pairs_table([group])
     assert table.columns.tolist() == list(significance.PAIR_COLUMNS) and len(table) == 3
     verdicts = {frozenset((row.a, row.b)): row for row in table.itertuples()}
     for other in ("poor", "other"):
         row = verdicts[frozenset(("good", other))]
-        assert row.a == "good" and row.verdict == "a beats b" and row.p_holm <= 0.05
+        assert row.a == "good" and row.verdict == "a significantly better" and row.p_holm <= 0.05
         assert row.difference == pytest.approx(row.uar_a - row.uar_b) and row.comparisons == 3
-    assert verdicts[frozenset(("poor", "other"))].verdict == "not told apart"
+    assert verdicts[frozenset(("poor", "other"))].verdict == "no significant difference"
     order = significance.ranking_table([group])
     assert order["run"].iloc[0] == "good" and order["place"].tolist() == [1, 2, 3]
     assert order.columns.tolist() == list(significance.RANK_COLUMNS)
@@ -91,13 +91,13 @@ def test_the_p_values_are_those_of_the_test_holm_corrected(three):
     assert table["p_holm"].tolist() == pytest.approx(paired_tests.holm(table["p"].tolist()))
 
 
-def test_the_text_says_beats_only_where_the_test_does(three):
+def test_the_text_says_better_only_where_the_test_does(three):
     text = ranking_text(comparables_of(three))
     lines = text.splitlines()
-    assert "good: beats 2, 3" in lines[1] and text.count("beats") == 1
-    assert lines[2].endswith("not told apart from 3") and "Holm" in lines[0]
+    assert "good: significantly better than 2, 3" in lines[1] and text.count("better") == 1
+    assert lines[2].endswith("no significant difference from 3") and "Holm" in lines[0]
     few = ranking_text(comparables_of({run: frame[frame["speaker"] < "s05"] for run, frame in three.items()}))
-    assert "beats" not in few and "fewer than 6 speakers" in few
+    assert "better" not in few and "fewer than 6 speakers" in few
 
 
 @pytest.mark.parametrize("change", ["clip", "label", "protocol", "folds", "leak", "class"])
@@ -131,14 +131,13 @@ def test_step_4_writes_them(script, tmp_path, capsys):
         rng = np.random.default_rng(1)
         rows = vectors + rng.normal(size=vectors.shape) * (0 if name == "strong" else 3) * strength
         npz = made.npz(tmp_path / f"{name}.npz", rows, labels, speakers)
-        script("3_train_classifiers").main(
-            ["--npz-path", str(npz), "--classifier", "svm", "--layer", "last" if name == "weak" else "mean",
-             "--models-dir", str(tmp_path / "models"), "--results-dir", str(results)]
-        )  # fmt: skip
+        layer = "last" if name == "weak" else "mean"
+        where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(results)]
+        script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", "--layer", layer, *where])
     capsys.readouterr()
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     printed = capsys.readouterr().out
     table, order = pd.read_csv(results / "paired_tests.csv"), pd.read_csv(results / "ranking.csv")
     assert len(table) == 1 and len(order) == 2 and (results / "ranking.png").read_bytes()[:4] == b"\x89PNG"
-    assert ("beats" in printed) == (table["verdict"][0] == "a beats b")
+    assert ("significantly better" in printed) == (table["verdict"][0] == "a significantly better")
     assert order["uar"].is_monotonic_decreasing and order["speakers"].tolist() == [8, 8]

@@ -104,7 +104,7 @@ def test_interval_is_the_same_for_the_same_seed_and_wider_for_a_higher_level():
     assert first[0] < narrow[0] < narrow[1] < first[1]
 
 
-def test_no_interval_where_there_is_no_spread_to_learn_from():
+def test_no_interval_where_the_spread_cannot_be_estimated():
     one = speakers(5, 1)
     nobody = np.zeros_like(one)
     perfect = np.tile(20 * np.eye(3), (5, 1, 1))
@@ -212,7 +212,7 @@ def test_ranking_of_equal_runs_beats_nobody():
         paired_tests.compare(["x", "y"], [same], uar_of)
 
 
-def test_only_distant_runs_may_differ():
+def test_only_distant_runs_differ_significantly():
     right = np.array([[12] * 8, [16, 4] * 4, [8] * 8])  # of 20 clips a class, by run and speaker
     runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
     result = paired_tests.compare(["x", "y", "z"], runs, uar_of)
@@ -233,7 +233,7 @@ def test_ranking_corrects_for_the_number_of_pairs():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n, classes, even", [(8, 4, True), (10, 4, False), (24, 4, True)])
-def test_interval_holds_the_truth_and_the_test_seldom_cries_wolf(simulation, n, classes, even):
+def test_interval_holds_the_truth_and_the_test_has_few_false_alarms(simulation, n, classes, even):
     row = simulation.measure(simulation.Setting(n, classes, even), runs=600, seed=1)
     assert simulation.holds(row), row
     assert row["coverage_clips_uar"] < 0.85

@@ -1,1 +1,1 @@
-"""Step 4, the figures as numbers: what the predictions are worth."""
+"""Step 4: from predictions to figures, as numbers and tables."""

@@ -48,12 +48,12 @@ def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def protocol_words(row: pd.Series) -> str:
-    """A row's protocol for people: `random folds`, `speaker-disjoint, 2 copies a clip`, `MISTAKE: scaler` ..."""
-    words = "random folds" if row["protocol"] == "random" else f"{row['protocol']}-disjoint"
+    """A row's protocol for people: `random folds`, `speaker-independent folds; deliberate leakage: scaler` ..."""
+    words = "random folds" if row["protocol"] == "random" else f"{row['protocol']}-independent folds"
     if row["augmented"]:
-        words += f", {row['augmented']} copies a clip"
+        words += f", {row['augmented']} augmented copies per clip"
     if row["leak"]:
-        words += f"; MISTAKE: {row['leak']}"
+        words += f"; deliberate leakage: {row['leak']}"
     return words
 
 

@@ -27,15 +27,17 @@ _NONE = "tie or another emotion"
 def listener_scores(labels: list[str], table: Path | None = None) -> dict[str, Any] | None:
     """Scores of listeners on the clips of these classes: accuracy, uar, recall by class, clips, source, note.
 
-    None where the table is missing or `labels` has an emotion that CREMA-D lacks.
+    None where the table is missing or has no clips of these classes, or where CREMA-D lacks one of them.
 
     Raises:
-        ArtifactError: the file is not CREMA-D's table.
+        ArtifactError: the file is not CREMA-D's table, or empty.
     """
     table = table or TABLE
     if not table.is_file() or not set(labels) <= set(_LETTERS.values()):
         return None
     votes = [(acted, vote if vote in labels else _NONE) for acted, vote in read_votes(table) if acted in labels]
+    if not votes:
+        return None
     answers = [*labels, _NONE]
     true, heard = (confusion.indices(words, answers, "listeners'") for words in zip(*votes, strict=True))
     matrix = confusion.matrix(true, heard, len(answers))
@@ -63,4 +65,6 @@ def read_votes(table: Path) -> list[tuple[str, str]]:
                 f"it from {cremad.SOURCE}, or move it away"
             )
         votes.append((cremad.EMOTIONS[code[2]], _LETTERS.get(row["VoiceVote"], _NONE)))
+    if not votes:
+        raise ArtifactError(f"{shown(table)} holds no votes: get it from {cremad.SOURCE}, or move it away")
     return votes

@@ -74,7 +74,7 @@ def why_not_comparable(result: dict[str, Any], figure: dict[str, Any]) -> str:
     ours, theirs = result["protocol"], figure["cv"]
     complete = CLIPS.get((result["corpora"][0], len(result["labels"])))
     if result["leak"]:
-        return "our run makes a mistake on purpose"
+        return "our run has deliberate leakage"
     if not theirs:
         return f"not cross-validated ({figure['protocol']})"
     if figure["metric"] not in METRICS:

@@ -62,7 +62,7 @@ class Comparable:
         """How the runs were compared, or why they were not."""
         if not self.runs:
             return "no paired tests, a speaker is unknown"
-        few = "; with fewer than 6 speakers nothing can be told apart" if self.speakers < 6 else ""
+        few = "; with fewer than 6 speakers no difference can be significant" if self.speakers < 6 else ""
         return f"paired permutation over {self.speakers} speakers, Holm-corrected, {ALPHA:.0%}{few}"
 
 
@@ -99,7 +99,7 @@ def pairs_table(comparables: list[Comparable]) -> pd.DataFrame:
         uar = {run["name"]: run["value"] for run in runs.runs}
         for pair in runs.pairs:
             a, b = pair["better"], pair["worse"]
-            verdict = "a beats b" if pair["p_holm"] <= ALPHA else "not told apart"
+            verdict = "a significantly better" if pair["p_holm"] <= ALPHA else "no significant difference"
             row = {**runs.shared, "a": a, "b": b, "uar_a": uar[a], "uar_b": uar[b], "verdict": verdict}
             row |= {key: pair[key] for key in ("difference", "p", "p_holm")}
             rows.append({**row, "comparisons": len(runs.pairs), "speakers": runs.speakers, "clips": runs.clips})

@@ -1,1 +1,1 @@
-"""Pure functions of labels, confusion matrices and probabilities; they import numpy and scipy only."""
+"""Pure functions of class indices, confusion matrices and probabilities; they import numpy and scipy only."""

@@ -62,7 +62,7 @@ def speaker_interval(
     if speakers < 2 or not 0 < centre < 1:
         return np.nan, np.nan
     totals = _resamples(speakers, n, seed) @ confusions.reshape(speakers, -1)
-    # A resample without any error has an infinite logit; half a clip from the end stands for it.
+    # A resample without any error has an infinite logit; it is moved half a clip away from 0 or 1.
     half = 0.5 / clips.sum()
     spread = logit(np.clip(statistic(totals.reshape(n, classes, classes)), half, 1 - half)).std()
     effective = clips.sum() ** 2 / (clips**2).sum()
@@ -72,5 +72,5 @@ def speaker_interval(
 
 @lru_cache(maxsize=8)
 def _resamples(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
-    """How often each speaker is drawn, `(n, S)`: the same resamples for every metric and every run."""
+    """How often each speaker is drawn, `(n, S)`; every metric and run gets the same resamples."""
     return np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), n).astype(float)

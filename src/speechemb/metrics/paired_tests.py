@@ -15,20 +15,20 @@ def paired_permutation(
 ) -> float:
     """Two-sided p-value of "A and B have the same statistic", from swapping the two runs speaker by speaker.
 
-    If neither run is better, the two matrices of a speaker could as well be exchanged. All 2^S exchanges
-    are enumerated where they are no more than `n`, else `n` random ones are drawn and the observed one is
-    added to them, so that p is never 0. Sources: Good 2005, "Permutation, Parametric, and Bootstrap Tests
-    of Hypotheses" (matched pairs); Phipson, Smyth 2010, "Permutation P-values Should Never Be Zero".
+    If neither run is better, the two matrices of a speaker are exchangeable. All 2^S exchanges are enumerated if there
+    are at most `n`; otherwise `n` random ones are drawn and the observed one is added, so that p is never 0. Sources:
+    Good 2005, "Permutation, Parametric, and Bootstrap Tests of Hypotheses" (matched pairs); Phipson, Smyth 2010,
+    "Permutation P-values Should Never Be Zero".
 
     Args:
         statistic: function of confusion matrices `(..., K, K)`
         confusions_a: `(S, K, K)` of run A
         confusions_b: `(S, K, K)` of run B, the same speakers in the same order, the same clips
-        n: number of exchanges at most
+        n: maximum number of exchanges
         seed: of the random exchanges
 
     Returns:
-        p; its smallest possible value is 2 / 2^S, so no difference is significant with fewer than 6 speakers
+        p, at least 2 / 2^S: no difference is significant at 5 % with fewer than 6 speakers
 
     Raises:
         ValueError: the runs were not measured on the same clips
@@ -52,7 +52,7 @@ def paired_permutation(
 
 @lru_cache(maxsize=8)
 def _exchanges(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
-    """+1 keeps a speaker's two matrices, -1 swaps them, `(2^S, S)` where 2^S <= n, else `(n, S)`."""
+    """+1 keeps a speaker's two matrices, -1 swaps them: `(2^S, S)` if 2^S <= n, else `(n, S)`."""
     if 2**speakers <= n:
         swapped = np.arange(2**speakers)[:, None] >> np.arange(speakers) & 1
     else:
@@ -61,17 +61,16 @@ def _exchanges(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number: p <= alpha after it holds the family-wise error below alpha.
+    """p-values corrected for multiple testing: corrected p <= alpha keeps the family-wise error rate below alpha.
 
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
-    Statistics.
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics.
 
     Args:
         p_values: M of them
 
     Returns:
-        M adjusted values in the order given; the smallest is multiplied by M, the next by M - 1 and so on,
-        and none is below one that was smaller before, nor above 1
+        M adjusted values in the same order: the smallest is multiplied by M, the next by M - 1 and so on, each is at
+        least as large as the one before it, and at most 1
 
     Examples:
         >>> holm([0.03, 0.01, 0.5])

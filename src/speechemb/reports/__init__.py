@@ -1,1 +1,1 @@
-"""What step 4 writes for people: texts and files."""
+"""Step 4: the texts and files that it writes."""

@@ -1,16 +1,16 @@
-"""Figures as text: arrays and dicts in, strings out; nothing is read or written here."""
+"""Figures as text: tables and dicts in, strings out; nothing is read or written here."""
 
 from typing import Any
 
 import pandas as pd
 
 from speechemb.evaluation.leakage_audit import protocol_words
-from speechemb.evaluation.significance import Comparable
+from speechemb.evaluation.significance import ALPHA, Comparable
 from speechemb.labels import display_corpora
 
 
 def run_title(result: dict[str, Any]) -> str:
-    """Two lines over a picture: what was run, and how, with the headline."""
+    """Two-line title of a picture: what was run and how, with its UAR."""
     corpora, uar = display_corpora(result["corpora"]), result["overall"]["uar"]
     return (
         f"{result['encoder']['tag']}, {corpora}, layer {result['layer']}, {result['classifier']}\n"
@@ -19,13 +19,13 @@ def run_title(result: dict[str, Any]) -> str:
 
 
 def classification_report(result: dict[str, Any]) -> str:
-    """One run: protocol, headline with chance and majority, and a line for each class."""
+    """Report of one run: protocol, UAR beside chance and majority, one line per class, fairness and listeners."""
     overall, std, majority = result["overall"], result["fold_std"], result["majority"]
     interval, both = result["interval_95"]["uar"], result["speakers_on_both_sides"]
     span = (
         f"95 % interval {interval[0]:.3f} to {interval[1]:.3f} over speakers"
         if interval
-        else "no interval: speakers unknown, too few, or all alike"
+        else "no interval: unknown or too few speakers, or no variation between them"
     )
     lines = [
         result["tag"],
@@ -45,14 +45,14 @@ def classification_report(result: dict[str, Any]) -> str:
 
 
 def fairness_lines(result: dict[str, Any]) -> list[str]:
-    """UAR by gender with the test of their gap, and by speaker, the worst first."""
+    """UAR by gender, with the test of the gap between them, and by speaker, the worst first."""
     lines = []
     if result["by_gender"]:
         lines += ["", "UAR by gender"]
     for gender, of in result["by_gender"].items():
         lines.append(f"{gender:12s} {of['uar']:.3f}{span_text(of)}  {of['speakers']} speakers, {of['clips']} clips")
     if gap := result["gender_gap"]:
-        verdict = "told apart" if gap["p"] <= 0.05 else "not told apart"
+        verdict = "significant difference" if gap["p"] <= ALPHA else "no significant difference"
         lines.append(f"{gap['better']} - {gap['worse']}: {gap['difference']:.3f}, {verdict} (p {gap['p']:.4f})")
     if result["by_speaker"]:
         lines += ["", "UAR by speaker, worst first"]
@@ -77,7 +77,7 @@ def listener_lines(results: list[dict[str, Any]]) -> list[str]:
 
 
 def ranking_text(comparables: list[Comparable]) -> str:
-    """For comparable runs, best first: which others each one beats, and from which it does not differ."""
+    """Comparable runs, best first: which of those below each one is significantly better than, and which it is not."""
     lines = []
     for runs in comparables:
         lines.append(f"{runs.corpora}, {runs.classes} classes, {runs.protocol}: {runs.basis}")
@@ -88,18 +88,18 @@ def ranking_text(comparables: list[Comparable]) -> str:
             undecided = [str(number) for number, other in below if other["name"] not in run["beats"]]
             verdicts = []
             if beaten:
-                verdicts.append(f"beats {', '.join(beaten)}")
+                verdicts.append(f"significantly better than {', '.join(beaten)}")
             if undecided:
-                verdicts.append(f"not told apart from {', '.join(undecided)}")
+                verdicts.append(f"no significant difference from {', '.join(undecided)}")
             lines.append(f"{line}: {'; '.join(verdicts)}" if verdicts else line)
     return "\n".join(lines)
 
 
 def published_text(table: pd.DataFrame) -> str:
-    """Other people's figures, those that may be compared first, the others with the reason why not."""
+    """Published figures: comparable ones first, the others with the reason why they are not."""
     lines = []
     for (corpus, classes, protocol), rows in table.groupby(["corpus", "classes", "our_protocol"], sort=False):
-        lines.append(f"published for {corpus}, {classes} classes (not ours), beside {protocol}:")
+        lines.append(f"published figures for {corpus}, {classes} classes (not ours), beside our {protocol}:")
         for verdict, part in sorted(rows.groupby("comparable", sort=False), key=lambda pair: pair[0] != "yes"):
             lines.append("  comparable:" if verdict == "yes" else f"  {verdict}:")
             for row in part.itertuples():
@@ -129,7 +129,7 @@ def audit_text(table: pd.DataFrame) -> str:
     """The leakage audit for the terminal; empty where there is none."""
     if table.empty:
         return ""
-    lines = ["What looser folds and known mistakes pretend, in points of UAR over the speaker-disjoint run:"]
+    lines = ["How much UAR leakage adds, in percentage points over the speaker-independent run:"]
     for _, row in table.iterrows():
         run = f"{row['encoder']}, {row['corpora']} {row['classes']} classes, layer {row['layer']}, {row['classifier']}"
         lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")

@@ -1,1 +1,1 @@
-"""Every picture: arrays in, matplotlib figure out."""
+"""Every picture of the project: arrays in, matplotlib figures out; nothing is read or written here."""

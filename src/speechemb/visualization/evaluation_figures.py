@@ -48,11 +48,16 @@ def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     middle, width = (bins["edges"][:-1] + bins["edges"][1:]) / 2, np.diff(bins["edges"])
     axes.bar(
-        middle, np.nan_to_num(bins["accuracy"]), width, color=style.LIGHT, edgecolor="white", label="right answers"
+        middle,
+        np.nan_to_num(bins["accuracy"]),
+        width,
+        color=style.LIGHT,
+        edgecolor="white",
+        label="accuracy",
     )
     axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1, label="perfectly calibrated")
-    axes.plot(bins["confidence"], bins["accuracy"], "o", color=style.DARK, markersize=4, label="mean of the bin")
-    axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="share of right answers")
+    axes.plot(bins["confidence"], bins["accuracy"], "o", color=style.DARK, markersize=4, label="at the mean confidence")
+    axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="accuracy")
     axes.legend(fontsize=8, loc="upper left", title=f"calibration error {error:.3f}", title_fontsize=8)
     below.bar(middle, bins["count"], width, color=style.LIGHT_GREY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="clips")
@@ -80,7 +85,7 @@ def fairness(result: dict, title: str) -> Figure:
         axes.bar(place, of["uar"], 0.8, color=colours.get(gender, style.GREY))
         if of["interval_95"]:
             axes.vlines(place, *of["interval_95"], color="black", linewidth=0.8)
-    axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all")
+    axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all clips")
     axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
     axes.set_xticks(places, [name for name, _, _ in bars], rotation=90, fontsize=7)
     axes.margins(x=0.01)
@@ -98,7 +103,7 @@ def layer_weights(weights: pd.DataFrame, title: str) -> Figure:
     axes.plot(table.index, table.to_numpy(), color=style.LIGHT, linewidth=1)
     axes.plot(table.index, table.mean(axis=1), color=style.DARK, marker="o", markersize=4, label="mean over folds")
     axes.axhline(1 / len(table), color="black", linestyle=":", linewidth=1, label="equal weights")
-    axes.set(xlabel="layer (0: the transformer's input)", ylabel="weight", xticks=table.index, ylim=(0, None))
+    axes.set(xlabel="layer (0: projected CNN features)", ylabel="weight", xticks=table.index, ylim=(0, None))
     axes.legend(fontsize=8)
     axes.set_title(title, fontsize=8)
     return figure
@@ -127,7 +132,7 @@ def layer_curve(curve: pd.DataFrame, title: str) -> Figure:
     axes.fill_between(curve["layer"], curve["uar_low"], curve["uar_high"], color=style.PALE, label="95 % over speakers")
     axes.plot(curve["layer"], curve["uar"], color=style.DARK, marker="o", markersize=4)
     axes.axhline(curve["chance_uar"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
-    axes.set(xlabel="layer (0: the transformer's input)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
+    axes.set(xlabel="layer (0: projected CNN features)", ylabel="UAR", xticks=curve["layer"], ylim=(0, 1))
     axes.legend(fontsize=8)
     axes.set_title(title, fontsize=8)
     return figure

@@ -1,4 +1,4 @@
-"""Colours, the same in every picture."""
+"""The colours of all pictures."""
 
 import numpy as np
 import seaborn as sns
@@ -12,9 +12,17 @@ LIGHT_GREY, GREY = "#cccccc", "#999999"
 
 # One colour per emotion in every picture, so that a reader learns them once; most are Okabe and Ito's.
 COLOURS = {
-    "neutral": "#888888", "calm": "#56B4E9", "happy": "#E69F00", "excited": "#F0E442", "sad": "#0072B2",
-    "angry": "#D55E00", "fearful": "#CC79A7", "disgust": "#009E73", "surprised": "#9467BD", "bored": "#8C564B",
-}  # fmt: skip
+    "neutral": "#888888",
+    "calm": "#56B4E9",
+    "happy": "#E69F00",
+    "excited": "#F0E442",
+    "sad": "#0072B2",
+    "angry": "#D55E00",
+    "fearful": "#CC79A7",
+    "disgust": "#009E73",
+    "surprised": "#9467BD",
+    "bored": "#8C564B",
+}
 
 
 def emotion_colours(emotions: np.ndarray) -> dict[str, str]:
