@@ -42,17 +42,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--cremad-source", metavar="SOURCE", default="local", help="the same for CREMA-D")
     add("--seed", type=cli.seed, default=0, help="of the draw of --iemocap-fraction")
     add("--out-dir", type=Path, metavar="DIR", default=paths.PROCESSED, help="where the CSVs go")
-    return parser.parse_args(argv)
+    add("--overwrite", action="store_true", help="replace a CSV of the same corpus that has other settings")
+    return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for pandas.
-    from speechemb.artifacts import metadata
+    from speechemb.artifacts import atomic, freshness, metadata
     from speechemb.corpora import prepare
 
     wanted = parse_emotions(args.emotions)
     out_dir = paths.output(args.out_dir)
+    atomic.check_writable(out_dir)
     if args.data_dir and len(args.corpora) > 1:
         raise InputError("--data-dir is the folder of one corpus: run this script once for each corpus")
     sources = {"iemocap": args.iemocap_source, "cremad": args.cremad_source}
@@ -65,11 +67,15 @@ def main(argv: list[str] | None = None) -> None:
     for one in prepared:
         for reason, n in prepare.reasons(one).items():
             print(f"{one.corpus}: {n} excluded: {reason}")
-    # Only now: where one corpus fails, none is written.
+    # Only now, and all together: where one corpus fails, none is written.
+    with atomic.together() as files:
+        for one in prepared:
+            path, stamp = out_dir / f"{one.corpus}.csv", metadata.metadata_stamp(args.command, one.content)
+            if not args.overwrite:
+                freshness.check_replaceable(path, stamp, metadata.SETTINGS)
+            metadata.write_metadata(path, one.clips, one.excluded, stamp, files)
     for one in prepared:
-        path = out_dir / f"{one.corpus}.csv"
-        metadata.write_metadata(path, one.clips, one.excluded, **one.content)
-        print(f"wrote {paths.shown(path)} ({len(one.clips)} clips)")
+        print(f"wrote {paths.shown(out_dir / one.corpus)}.csv ({len(one.clips)} clips)")
 
 
 def prepared_from(corpus: corpora.Corpus, wanted: list[str] | None, args: argparse.Namespace) -> "Prepared":

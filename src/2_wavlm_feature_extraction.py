@@ -36,13 +36,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     augment = "augmented copies per clip, to train on: speed, pitch, noise, gain"
     add("--augment", type=cli.whole, default=0, metavar="N", help=augment)
     add("--overwrite", action="store_true", help="replace a file or an unfinished run that has other settings")
-    return parser.parse_args(argv)
+    return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for torch.
-    from speechemb.artifacts import embeddings
+    from speechemb.artifacts import atomic, freshness
     from speechemb.extraction import resume
     from speechemb.extraction.clips import read_clips
     from speechemb.extraction.run import ExtractionRun
@@ -52,19 +52,24 @@ def main(argv: list[str] | None = None) -> None:
     tag = encoders.tag_of(args.model)
     out = paths.output(args.out) if args.out else default_out(tag)
     source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
+    atomic.check_writable(out.parent)
     # A resumed run keeps the precision it started with.
     begun = None if args.overwrite else resume.recorded_precision(out)
     model = encoders.load(args.model, args.device, begun or args.precision)
     methods = model.own_pooling or args.pooling
     layers = parse_layers(args.layers, model.n_layers)
-    run = ExtractionRun(model, tag, source, layers, methods, args.precision, inputs, args.limit, args.augment)
-    if embeddings.is_up_to_date(out, run.fingerprint, args.overwrite):
-        print(f"{paths.shown(out)} is up to date, skipped: made from the same clips with the same settings")
-        return
+    command, precision = args.command, args.precision
+    run = ExtractionRun(model, tag, source, layers, methods, precision, inputs, args.limit, command, args.augment)
+    if not args.overwrite:
+        if freshness.is_up_to_date(out, run.stamp()):
+            print(f"{paths.shown(out)} is up to date, skipped: made from the same clips with the same settings")
+            return
+        freshness.check_absent(out, run.stamp())
 
     copies = f" and {args.augment} augmented copies of each" if args.augment else ""
     print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes{copies}, with {tag}")
-    run.extract(clips, excluded, out, args.batch_seconds or model.batch_seconds, args.overwrite)
+    with resume.alone(out):
+        run.extract(clips, excluded, out, args.batch_seconds or model.batch_seconds, args.overwrite)
     rows, dim = len(clips) * (1 + args.augment), model.dim * len(methods)
     print(f"wrote {paths.shown(out)}: {rows} clips x {len(layers)} layers x {dim} dimensions")
 

@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add_fold_flags(parser.add_argument_group("folds"))
     add_classifier_flags(parser.add_argument_group("classifier"))
     add_output_flags(parser.add_argument_group("output"))
-    return parser.parse_args(argv)
+    return cli.parsed(parser, argv, __file__)
 
 
 def add_data_flags(group) -> None:
@@ -88,11 +88,13 @@ def add_output_flags(group) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import embeddings
+    from speechemb.artifacts import atomic, embeddings
     from speechemb.splits import protocols
     from speechemb.training import cross_validation
     from speechemb.training.run import TrainingRun
 
+    for folder in (args.results_dir, args.models_dir):
+        atomic.check_writable(paths.output(folder))
     npz = [paths.existing(path) for path in args.npz_path]
     every_layer = args.protocol or args.layer in ("auto", "each")
     data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
@@ -108,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
         for layer in layers:
             recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
             task = cross_validation.task_of(plan.data, recipe, plan.group)
-            train_and_write(args, TrainingRun(plan, task, recipe, protocol, npz))
+            train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
@@ -130,7 +132,7 @@ def asked(args, data) -> tuple[list[str], list[str]]:
 
 def train_and_write(args, run) -> None:
     """Train one classifier; write its predictions, its log and, where there is one, the final model."""
-    from speechemb.artifacts import storage
+    from speechemb.artifacts import freshness
     from speechemb.training import cross_validation
     from speechemb.training.run import headline
 
@@ -140,17 +142,18 @@ def train_and_write(args, run) -> None:
     needed = [results / f"predictions_{run.tag}.csv"]
     if makes_model:
         needed.append(folder / "model.json")
-    if not args.overwrite and all(storage.is_up_to_date(path, stamp) for path in needed):
-        print(f"{paths.shown(needed[0])} is up to date, skipped")
-        return
+    if not args.overwrite:
+        if all(freshness.is_up_to_date(path, stamp) for path in needed):
+            print(f"{paths.shown(needed[0])} is up to date, skipped")
+            return
+        freshness.check_replaceable(needed[0], stamp)
 
     def note(figures):
         print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
     outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
-    written = paths.shown(run.write(outcome, stamp, results))
+    written = paths.shown(run.write(outcome, stamp, results, folder.parent))
     if outcome.final:
-        run.write_model(folder, outcome.final, stamp, outcome.log)
         written += f" and {paths.shown(folder)}"
     print(f"{name}: {headline(outcome.log, run.task.classes)}, {time.perf_counter() - started:.1f} s")
     print(f"wrote {written}")

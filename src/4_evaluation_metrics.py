@@ -67,14 +67,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def read_runs(folder: Path) -> list[tuple]:
     """Every predictions file of the folder with its provenance; all are checked before the first result is written."""
-    from speechemb.artifacts import embeddings, predictions
+    from speechemb.artifacts import freshness, predictions
 
     files = sorted(folder.glob("predictions_*.csv"))
     if not files:
         raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {paths.STEP3} first")
     runs = [predictions.read_predictions(path) for path in files]
-    for path, (_, stamp) in zip(files, runs, strict=True):
-        embeddings.check_unchanged(path, stamp["inputs"])
+    for path in files:
+        freshness.check_upstream(path, paths.STEP3)
     return runs
 
 

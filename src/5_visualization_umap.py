@@ -35,20 +35,21 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--layer", default="mean", help="last, mean, all or a layer number, as in step 3")
     parser.add_argument("--seed", type=cli.seed, default=0, help="random seed of the maps")
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
-    return parser.parse_args(argv)
+    return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import embeddings, provenance, storage
+    from speechemb.artifacts import atomic, embeddings, freshness, provenance, storage
 
     npz = [paths.existing(path) for path in args.npz_path]
     files = [embeddings.read(path, args.layer).originals() for path in npz]
     folder = paths.output(args.results_dir)
-    fingerprints = [file.meta["fingerprint"] for file in files]
-    stamp = provenance.stamp("map", storage.SCHEMA, layer=args.layer, seed=args.seed, embeddings=fingerprints)
-    table_is_current = storage.is_up_to_date(folder / "umap_emotion.csv", stamp)
-    if table_is_current and all((folder / name).exists() for name in PICTURES):
+    atomic.check_writable(folder)
+    inputs = [source for file in files for source in file.sources]
+    settings = {"layer": args.layer, "seed": args.seed, "embeddings": [source["sha256"] for source in inputs]}
+    stamp = {**provenance.stamp("map", storage.SCHEMA, args.command, **settings), "inputs": inputs}
+    if freshness.is_up_to_date(folder / "umap_emotion.csv", stamp):
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps are up to date, skipped")
         return
 
@@ -64,11 +65,12 @@ def main(argv: list[str] | None = None) -> None:
                 cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
             else:
                 cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
-    for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
-        storage.write_figure(folder / name, figure)
-    # The CSV comes last: it says that the maps are up to date.
     table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
-    storage.write_csv(folder / "umap_emotion.csv", table, stamp)
+    with atomic.together() as files:
+        for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
+            storage.write_figure(folder / name, figure, files)
+        # The CSV comes last: its sidecar says that the maps are up to date.
+        storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": files.hashes(folder)}, files)
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 

@@ -224,7 +224,7 @@ def make_targets(files: list[Path], seed: int) -> Arrays:
 
 def cached_targets(files: list[Path], cache: Path, fingerprint: str, seed: int) -> Arrays:
     """`make_targets`, or what it wrote to `cache` for the same files and settings."""
-    from speechemb.artifacts.storage import atomic
+    from speechemb.artifacts.atomic import atomic
 
     if cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
@@ -396,7 +396,7 @@ class Run:
         """Log and checkpoint, the log first: a kill between the two leaves rows too many, which `resume` drops."""
         from safetensors.torch import save_file
 
-        from speechemb.artifacts.storage import atomic
+        from speechemb.artifacts.atomic import atomic
 
         with atomic(self.folder / "log.csv") as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, self.log[0])

@@ -1,6 +1,8 @@
 """What the scripts share at the command line: parser, lists of words, logging, and errors as exit codes."""
 
 import argparse
+import errno
+import io
 import logging
 import os
 import re
@@ -14,6 +16,25 @@ from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
 
+OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "device", "batch_seconds")
+# What can be wrong with a disk or a path; other errors of the operating system are bugs.
+DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENOTEMPTY,
+    errno.ESTALE,
+    errno.ETXTBSY,
+}
 IMPORT_NAMES = {"scikit-learn": "sklearn", "scikit-learn-intelex": "sklearnex", "umap-learn": "umap"}
 
 
@@ -45,6 +66,31 @@ def parser(doc: str) -> argparse.ArgumentParser:
             return f"{action.help or ''} (default: {shown})".strip()
 
     return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
+
+
+def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str) -> argparse.Namespace:
+    """The arguments, with `command`: what to type to compute the same again, as artifacts record it.
+
+    Flags at their default, and those that only say where files go, are left away: a command stands for a content.
+    Paths are given as from the root.
+    """
+    args = parser.parse_args(argv)
+    words = [f"src/{Path(script).name}"]
+    for name, value in sorted(vars(args).items()):
+        if name in OUTPUT or value == parser.get_default(name):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        words += [flag, *(_from_root(one) for one in values)]
+    args.command = f"python {shlex.join(words)}"
+    return args
+
+
+def _from_root(value: object) -> str:
+    """A value of a flag; a path, also behind `table:`, as it is seen from the root."""
+    prefix, colon, rest = str(value).rpartition(":") if str(value).startswith("table:") else ("", "", str(value))
+    is_path = isinstance(value, Path) or colon or "/" in rest
+    return prefix + colon + (paths.shown(paths.existing(rest)) if is_path and paths.existing(rest).exists() else rest)
 
 
 def add_words(to: argparse.ArgumentParser, flag: str, default: list[str] | None, help: str, known=(), **kwargs):
@@ -93,10 +139,24 @@ def run(main: Callable[[], int | None]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     for name in ("httpx", "httpx2"):  # huggingface_hub's requests
         logging.getLogger(name).setLevel(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only
     try:
-        return main() or 0
+        code = main() or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", paths.typed_here(" ".join(str(error).split())), file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = f"{paths.shown(error.filename)}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}: make room, or choose another folder", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         # The name has no dot where a package itself is missing; `sklearn.nothing` is a wrong import of ours.

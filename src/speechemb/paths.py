@@ -1,6 +1,8 @@
 """The project's root and its data folders, independent of the folder a script is started from."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +43,14 @@ def shown(path: str | Path) -> str:
     """The path for artifacts and messages: with `/`, relative to the root if it lies inside it."""
     path = _absolute(Path(path))
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def typed_here(text: str) -> str:
+    """A message whose commands are given from the root, with the commands as they are typed in the working folder."""
+    if Path.cwd() == ROOT:
+        return text
+    folder = "" if Path.cwd() == SRC else shlex.quote(f"{SRC}/")
+    return re.sub(r"\bpython src/", f"python {folder}", text)
 
 
 def _absolute(path: Path) -> Path:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from speechemb import cli
-from speechemb.artifacts import embeddings, metadata, predictions, storage
+from speechemb.artifacts import atomic, embeddings, freshness, metadata, predictions, storage
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.classifiers import persistence
 from speechemb.errors import InputError
@@ -130,7 +130,7 @@ def test_predictions_without_what_step_4_needs(chain):
     file = storage.sidecar(chain["predictions"])
     stamp = json.loads(file.read_text())
     storage.write_json(file, {key: value for key, value in stamp.items() if key not in ("genders", "repeats")})
-    assert "lacks repeats, genders" in refused(chain, "predictions")
+    assert "repeats: Field required" in refused(chain, "predictions")
 
 
 def test_an_npz_edited_by_hand(chain):
@@ -214,19 +214,18 @@ def test_stale_embeddings_are_noticed_by_step_4(script, tmp_path):
 def test_an_artifact_is_up_to_date_where_it_would_get_the_same_stamp_again(chain):
     files = (chain["metadata"], chain["embeddings"], chain["predictions"], chain["model"] / "model.json")
     for file in files:
-        stamp = storage.recorded_stamp(file)
-        assert storage.is_up_to_date(file, stamp)
-        assert storage.is_up_to_date(file, {"fingerprint": stamp["fingerprint"]})
-        for key in ("fingerprint", "versions", "git"):
-            assert not storage.is_up_to_date(file, {**stamp, key: "other"})
+        stamp = freshness.recorded_stamp(file)
+        assert freshness.is_up_to_date(file, stamp)
+        for key in ("fingerprint", "versions", "code"):
+            assert not freshness.is_up_to_date(file, {**stamp, key: "other"})
         os.truncate(file, 100) if file.suffix in (".npz", ".json") else file.unlink()
-        assert not storage.is_up_to_date(file, stamp)
+        assert not freshness.is_up_to_date(file, stamp)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "x.json"
     storage.write_json(file, {"kind": "old"})
-    with pytest.raises(RuntimeError), storage.atomic(file) as temporary:
+    with pytest.raises(RuntimeError), atomic.atomic(file) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(file.read_text())["kind"] == "old" and list(tmp_path.iterdir()) == [file]

@@ -310,9 +310,11 @@ def test_changing_an_input_changes_the_fingerprint(tmp_path, step1):
     both = ["--emotions", "sad,happy"]
     before = fingerprint(*both)
     assert fingerprint(*both) == before
-    assert fingerprint("--emotions", "all") != before
+    with pytest.raises(InputError, match="mine.csv exists, made by .*with other emotions: .*--overwrite"):
+        fingerprint("--emotions", "all")
+    assert fingerprint("--emotions", "all", "--overwrite") != before
     (tmp_path / "a.wav").write_bytes(noise(5))
-    assert fingerprint(*both) != before
+    assert fingerprint(*both, "--overwrite") != before
 
 
 # ---------------------------------------------------------------- wrong input

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from speechemb.artifacts import embeddings, provenance
+from speechemb.artifacts import embeddings, provenance, storage
 
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 
@@ -61,7 +61,7 @@ def npz(path: Path, vectors: np.ndarray, labels, speakers, corpus: str = "made",
         "pooling": ["mean"],
         "vectors": float(vectors.astype(np.float64).sum()),
     }
-    stamp = provenance.stamp("embeddings", 1, **content)
+    stamp = provenance.stamp("embeddings", storage.SCHEMA, **content)
     meta = {**stamp, "precision": "fp32", "inputs": [], "encoder_source": "made"}
     excluded = np.empty((0, 2), "<U1")
     embeddings.write(path, vectors, {**text, "layers": layers.astype(np.int64), "excluded": excluded}, meta)

@@ -1,29 +1,29 @@
-"""The npz of embeddings: plain arrays, read without pickle, each checked against its hash.
+"""The npz that holds a corpus's embeddings: plain arrays, read without pickle, each checked against its hash.
 
 | key | dtype, shape | |
 |---|---|---|
 | `embeddings` | float32 (n_clips, n_layers, dim) | pooled over the frames of each clip |
-| `layers` | int64 (n_layers,) | 0 = the projected CNN features (`hidden_states[0]` in transformers), n = block n |
+| `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block |
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
-| `audio_sha256` | str (n_clips,) | SHA-256 of each audio file |
-| `augmented_from` | str (n_clips,) | of an augmented copy, the clip id of its original; empty = an original |
-| `excluded` | str (n_excluded, 2) | clip id and reason, for clips of the metadata that are not in this file |
+| `audio_sha256` | str (n_clips,) | of each audio file's bytes |
+| `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
+| `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speechemb.artifacts import npz, storage
-from speechemb.artifacts.storage import ArtifactError, check_kind, check_upstream
+from speechemb.artifacts import npz, schemas
+from speechemb.artifacts.freshness import check_upstream, command_for
+from speechemb.artifacts.storage import ArtifactError, check_stamp
 from speechemb.errors import InputError, first
 from speechemb.layers import take_layer
-from speechemb.paths import ROOT, STEP2, STEP3, shown
+from speechemb.paths import STEP2, shown
 
 TEXT = (
     "labels",
@@ -37,12 +37,24 @@ TEXT = (
     "augmented_from",
 )
 KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
+SETTINGS = ("encoder", "layers", "pooling", "precision_asked", "limit", "augment")  # what a file to be replaced shares
 _COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be concatenated
+
+
+class EmbeddingsStamp(schemas.Stamp):
+    """`meta` of the npz."""
+
+    encoder: schemas.EncoderInfo
+    encoder_source: schemas.Text  # where the encoder was loaded from
+    layers: schemas.Layers
+    pooling: schemas.Pooling
+    precision: schemas.Precision
+    arrays: dict[schemas.Name, schemas.Sha256]
 
 
 @dataclass
 class Embeddings:
-    """One npz in memory, or several concatenated; the fields are the keys of the table above."""
+    """One npz in memory; the fields are the keys of the table above."""
 
     embeddings: np.ndarray
     layers: np.ndarray
@@ -56,35 +68,36 @@ class Embeddings:
     audio_sha256: np.ndarray
     augmented_from: np.ndarray
     meta: dict[str, Any]
-    layer: str = ""  # where only one was read: `embeddings` is then (n_clips, d)
+    layer: str = ""  # the one that was read, (n_clips, d); empty: all of them
+    sources: list[dict[str, str]] = field(default_factory=list)  # path and content of each npz that was read
 
     @property
     def tag(self) -> str:
-        """Encoder, pooling and copies for file names: `wavlm_base`, `wavlm_nano-mean_std-augmented2`."""
+        """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`."""
         pooling = "_".join(self.meta["pooling"])
         tag = self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
         return tag + (f"-augmented{self.copies}" if self.copies else "")
 
     @property
     def copies(self) -> int:
-        """The number of augmented copies per clip, 0 for none."""
+        """How many augmented copies a clip has, 0 for none."""
         of = self.augmented_from[self.augmented_from != ""]
         return int(np.unique(of, return_counts=True)[1].max()) if len(of) else 0
 
     def take(self, clips: np.ndarray) -> "Embeddings":
-        """The clips that a boolean or index array selects."""
+        """The clips that a boolean or index array chooses."""
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
         return replace(self, **chosen)
 
     def originals(self) -> "Embeddings":
-        """Without augmented copies: the clips that are tested and drawn."""
+        """Without the changed copies: what is tested and drawn."""
         return self if (self.augmented_from == "").all() else self.take(self.augmented_from == "")
 
     def origin(self) -> np.ndarray:
-        """Index (n_clips,) int64 of each clip's original: its own index unless it is an augmented copy.
+        """Index (n_clips,) int64 of each clip's original: its own, unless it is an augmented copy.
 
         Raises:
-            InputError: the original of a copy is missing.
+            InputError: a copy without its original.
         """
         place = {name: i for i, name in enumerate(self.clip_ids.tolist())}
         names = np.where(self.augmented_from == "", self.clip_ids, self.augmented_from).tolist()
@@ -93,12 +106,7 @@ class Embeddings:
         return np.array([place[name] for name in names], dtype=np.int64)
 
     def features(self, layer: str) -> np.ndarray:
-        """Vectors (n_clips, d) float32, see `take_layer`.
-
-        Raises:
-            InputError: there is no such layer.
-            ValueError: only another layer was read.
-        """
+        """Vectors (n_clips, d) float32, see `chosen`."""
         if self.layer:
             if layer != self.layer:
                 raise ValueError(f"only layer {self.layer} was read, not {layer}")
@@ -107,51 +115,65 @@ class Embeddings:
 
 
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write the npz. `rows` may be `resume.Rows`, which are streamed. The same content gives the same bytes."""
+    """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
     arrays = {"embeddings": rows, **columns}
     npz.write(path, {name: arrays[name] for name in KEYS}, meta)
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """The provenance of an npz, read without its arrays."""
-    return _load(path, [])[1]
-
-
 def read(path: Path, layer: str = "") -> Embeddings:
-    """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs have not changed.
+    """Read and check one npz: kind, schema, hashes, shapes, finite values, and that its CSVs are still the same.
 
-    With `layer` (see `take_layer`) only that layer is kept in memory; all are read and checked, some rows at a time.
+    With `layer` (see `take_layer`) only its vectors are kept; the others pass through, some rows at a time.
 
     Raises:
-        ArtifactError: the file is missing, damaged, changed, foreign or older than its CSVs.
+        ArtifactError: one line that names the file, what is wrong and the command that makes it anew.
         InputError: there is no such layer.
     """
-    arrays, meta = _load(path, KEYS[1:])
-    remedy, n = f"rerun {STEP2}", len(arrays["clip_ids"])
-    vectors, digest, finite = _vectors(path, n, arrays["layers"].tolist(), layer)
+    remedy = f"rerun {command_for(path, STEP2)}" + (" --overwrite" if path.exists() else "")
+    arrays, meta = npz.load(path, KEYS[1:], remedy)
+    check_stamp(path, meta, "embeddings", remedy, EmbeddingsStamp)
+    n = _check_columns(path, arrays, meta, remedy)
+    vectors, digest, finite = _vectors(path, n, meta, layer, remedy)
     hashes = {"embeddings": digest} | {name: npz.hash_of(array) for name, array in arrays.items()}
-    if changed := [name for name, digest in hashes.items() if meta.get("arrays", {}).get(name) != digest]:
+    if changed := [name for name, digest in hashes.items() if meta["arrays"].get(name) != digest]:
         raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
-    if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
-        raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string per clip: {remedy}")
     if not finite.all():
         raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite])}: {remedy}")
-    check_upstream(path, meta["inputs"], STEP2)
+    check_upstream(path, STEP2)
     del arrays["excluded"]
-    return Embeddings(vectors, **arrays, meta=meta, layer=layer)
+    sources = [{"path": shown(path), "sha256": meta["content_sha256"]}]
+    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources)
 
 
-def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndarray, str, np.ndarray]:
+def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any], remedy: str) -> int:
+    """Check shapes, types and values of the arrays beside the embeddings; the number of clips."""
+    n = arrays["clip_ids"].size
+    if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
+        raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string per clip: {remedy}")
+    if arrays["layers"].ndim != 1 or arrays["layers"].tolist() != meta["layers"]:
+        raise ArtifactError(f"{shown(path)}: layers are not those of its meta: {remedy}")
+    faults = {
+        "clip_ids": "occur twice" if len(np.unique(arrays["clip_ids"])) < n else "",
+        "labels": schemas.fault_of(list[schemas.Label], np.unique(arrays["labels"]).tolist()),
+        "corpora": schemas.fault_of(schemas.Corpora, np.unique(arrays["corpora"]).tolist()),
+    }
+    for name, fault in faults.items():
+        if fault:
+            raise ArtifactError(f"{shown(path)}: {name}: {fault}: {remedy}")
+    return n
+
+
+def _vectors(path: Path, n: int, meta: dict[str, Any], layer: str, remedy: str) -> tuple[np.ndarray, str, np.ndarray]:
     """The vectors (of `layer`, or all), the hash of the whole array, and which clips (n,) are finite in all layers."""
-    remedy, vectors, finite, start = f"rerun {STEP2}", None, np.empty(n, bool), 0
+    vectors, finite, start = None, np.empty(n, bool), 0
     with npz.opened(path, "embeddings", remedy) as (shape, dtype, blocks):
-        if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(layers)) or 0 in shape:
+        if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(meta["layers"])) or 0 in shape:
             raise ArtifactError(f"{shown(path)}: embeddings are {dtype} {shape} for {n} clips: {remedy}")
         hashed = npz.started_hash(dtype, shape)
         for block in blocks:
             hashed.update(block)
             stop = start + len(block)
-            taken = take_layer(block, layers, layer) if layer else block
+            taken = take_layer(block, meta["layers"], layer) if layer else block
             if vectors is None:
                 vectors = np.empty((n, *taken.shape[1:]), np.float32)
             vectors[start:stop] = taken
@@ -160,16 +182,8 @@ def _vectors(path: Path, n: int, layers: list[int], layer: str) -> tuple[np.ndar
     return vectors, hashed.hexdigest(), finite
 
 
-def _load(path: Path, keys: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The named arrays without `meta`, and `meta` parsed and checked."""
-    remedy = f"make it with {STEP2}"
-    arrays, meta = npz.load(path, keys, remedy)
-    check_kind(path, meta, "embeddings", remedy)
-    return arrays, meta
-
-
 def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
-    """Several files of one encoder, one after another. `layer` as in `read`.
+    """Several files of one encoder, one after another; with a single path, that file. `layer` as in `read`.
 
     Raises:
         InputError: encoder, layers or pooling differ, or a clip is in two of the files.
@@ -179,8 +193,8 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
         for key in _COMMON:
             if file.meta[key] != files[0].meta[key]:
                 raise InputError(
-                    f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be concatenated: give "
-                    f"--npz-path files that {STEP2} made with the same settings, or run step 3 once for each"
+                    f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be pooled: give files of one "
+                    f"{STEP2} setting to --npz-path, or run the step once for each"
                 )
     if len(files) == 1:
         return files[0]
@@ -188,36 +202,4 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
     if (counts > 1).any():
         raise InputError(f"--npz-path: clip {first(ids[counts > 1])} is in more than one file")
     arrays = {name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)}
-    return replace(files[0], **arrays)
-
-
-def sources(paths: list[Path]) -> list[dict[str, str]]:
-    """What a file made from these npz files records about them: path and fingerprint."""
-    return [{"path": shown(path), "fingerprint": read_meta(path)["fingerprint"]} for path in paths]
-
-
-def is_up_to_date(path: Path, fingerprint: str, overwrite: bool) -> bool:
-    """Whether `path` already has this content.
-
-    Raises:
-        ArtifactError: it has other content, and `overwrite` is not given.
-    """
-    if storage.is_up_to_date(path, {"fingerprint": fingerprint}):
-        return True
-    if path.exists() and not overwrite:
-        raise ArtifactError(
-            f"{shown(path)} exists, made from other clips or settings (or damaged): write elsewhere with --out, or "
-            "replace it with --overwrite"
-        )
-    return False
-
-
-def check_unchanged(path: Path, inputs: list[dict[str, str]]) -> None:
-    """Raise an ArtifactError if `path` (predictions, a model) was made from an npz that has changed since.
-
-    An npz that no longer exists cannot be checked and is accepted.
-    """
-    for item in inputs:
-        source = ROOT / item["path"]
-        if source.is_file() and read_meta(source)["fingerprint"] != item["fingerprint"]:
-            raise ArtifactError(f"{shown(path)} was made from an earlier {item['path']}: rerun {STEP3}, or delete it")
+    return replace(files[0], **arrays, sources=[source for file in files for source in file.sources])

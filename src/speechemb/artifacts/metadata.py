@@ -1,19 +1,22 @@
-"""`data/processed/<corpus>.csv`, written by step 1: its columns, reader and writer."""
+"""`data/processed/<corpus>.csv`, which step 1 writes: its columns, its reader and its writer."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import SCHEMA, ArtifactError, atomic, read_csv, write_csv
+from speechemb.artifacts import provenance, schemas
+from speechemb.artifacts.atomic import Together
+from speechemb.artifacts.freshness import command_for
+from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, write_csv
 from speechemb.errors import first
 from speechemb.paths import STEP1, shown
 
-# One row per clip. Empty = unknown; the columns of METADATA_REQUIRED are never empty.
+# One row per clip. Unknown = empty; the columns of REQUIRED are never empty.
 METADATA_COLUMNS = (
     "clip_id",  # unique, <corpus>/<file stem>
-    "path",  # with /, relative to the project's root where it lies inside it
+    "path",  # relative to the project's root where it lies inside, with /
     "corpus",
     "speaker",
     "session",
@@ -24,42 +27,63 @@ METADATA_COLUMNS = (
     "sample_rate",  # Hz, of the file
     "audio_sha256",  # of the file's bytes
 )
-
 METADATA_REQUIRED = ("clip_id", "path", "corpus", "emotion", "duration_s", "sample_rate", "audio_sha256")
-
 EXCLUDED_COLUMNS = ("clip_id", "path", "emotion", "reason")
+SETTINGS = ("corpus", "source", "emotions", "fraction", "seed")  # what a file of the same name has to agree in
 
 
-def write_metadata(path: Path, frame: pd.DataFrame, excluded: pd.DataFrame, **content: Any) -> None:
-    """Write `<corpus>.csv` and `<corpus>_excluded.csv`; `content` is what the fingerprint covers."""
+class MetadataStamp(schemas.Stamp):
+    """The sidecar of a corpus's CSV."""
+
+    corpus: schemas.CorpusName
+    source: schemas.Text
+    emotions: schemas.Labels | str
+    fraction: float
+    seed: schemas.Count
+    clips: schemas.Count
+    excluded: dict[str, int]
+    sha256: schemas.Sha256
+
+
+def metadata_stamp(command: str, content: dict[str, Any]) -> dict[str, Any]:
+    """The stamp of a corpus's CSV; `content` is what the fingerprint covers."""
+    return provenance.stamp("metadata", SCHEMA, command, **content)
+
+
+def write_metadata(
+    path: Path, frame: pd.DataFrame, excluded: pd.DataFrame, stamp: dict[str, Any], files: Together
+) -> None:
+    """Write `<corpus>_excluded.csv`, `<corpus>.csv` and its sidecar, in this order."""
     frame, excluded = frame[list(METADATA_COLUMNS)], excluded[list(EXCLUDED_COLUMNS)]
-    with atomic(path.with_name(f"{path.stem}_excluded.csv")) as temporary:
-        excluded.to_csv(temporary, index=False, lineterminator="\n")
+    beside = path.with_name(f"{path.stem}_excluded.csv")
+    excluded.to_csv(temporary := files.temporary(beside), index=False, lineterminator="\n")
+    belonging = {beside.name: provenance.sha256_file(temporary)}
     counts = excluded["reason"].value_counts().sort_index().to_dict()
-    stamp = provenance.stamp("metadata", SCHEMA, **content)
-    write_csv(path, frame, {**stamp, "clips": len(frame), "excluded": counts})
+    write_csv(path, frame, {**stamp, "clips": len(frame), "excluded": counts, "files": belonging}, files)
 
 
 def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The clips of a corpus (`duration_s` float, `sample_rate` int, the rest str) and their provenance.
+    """A corpus's clips (`duration_s` float, `sample_rate` int, the rest str) and their stamp.
 
     Raises:
-        ArtifactError: the file is missing, changed, foreign or empty, or a column has a value it must not have.
+        ArtifactError: the file is missing, changed or foreign, or holds a value that no clip can have.
     """
-    remedy = f"rerun {STEP1} (a table of your own comes in with --corpora table:FILE.csv)"
-    frame, stamp = read_csv(path, "metadata", METADATA_COLUMNS, remedy)
+    remedy = f"rerun {command_for(path, STEP1)} (a table of your own comes in with --corpora table:FILE.csv)"
+    frame, stamp = read_csv(path, "metadata", METADATA_COLUMNS, remedy, MetadataStamp)
     if frame.empty:
-        raise ArtifactError(f"{shown(path)} lists no clips: {remedy}")
+        raise ArtifactError(f"{shown(path)} lists no clip: {remedy}")
     for column in METADATA_REQUIRED:
-        if (empty := frame[column] == "").any():
-            raise ArtifactError(f"{shown(path)}: column {column} is empty for {first(frame.clip_id[empty])}: {remedy}")
-    if (double := frame.clip_id.duplicated()).any():
-        raise ArtifactError(f"{shown(path)}: clip_id occurs twice: {first(frame.clip_id[double])}: {remedy}")
+        _refuse(path, frame, frame[column] == "", f"column {column} is empty", remedy)
+    _refuse(path, frame, frame.clip_id.duplicated(), "clip_id occurs twice", remedy)
+    _refuse(path, frame, frame.corpus != stamp["corpus"], f"column corpus is not {stamp['corpus']}", remedy)
+    _refuse(path, frame, ~frame.audio_sha256.str.fullmatch("[0-9a-f]{64}"), "audio_sha256 is no SHA-256", remedy)
     for column, kind in (("duration_s", float), ("sample_rate", int)):
-        try:
-            frame[column] = frame[column].astype(kind)
-        except ValueError as error:
-            raise ArtifactError(
-                f"{shown(path)}: column {column} holds a value that is not a number ({error}): {remedy}"
-            ) from None
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        _refuse(path, frame, ~(np.isfinite(numbers) & (numbers > 0)), f"column {column} is no number above 0", remedy)
+        frame[column] = numbers.astype(kind)
     return frame, stamp
+
+
+def _refuse(path: Path, frame: pd.DataFrame, wrong: pd.Series, what: str, remedy: str) -> None:
+    if wrong.any():
+        raise ArtifactError(f"{shown(path)}: {what} for {first(frame.clip_id[wrong].tolist())}: {remedy}")

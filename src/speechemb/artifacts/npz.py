@@ -11,10 +11,30 @@ from typing import Any
 import numpy as np
 
 from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import ArtifactError, atomic
+from speechemb.artifacts.atomic import atomic
+from speechemb.artifacts.storage import ArtifactError
 from speechemb.paths import shown
 
 ROWS = 256  # read or written at a time
+
+
+def is_intact(path: Path, meta: dict[str, Any]) -> bool:
+    """Whether every array has the hash that `meta` says; the arrays are never in memory as a whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name != "meta.npy"]
+        if sorted(names) != sorted(meta["arrays"]):
+            return False
+        for name in names:
+            with opened(path, name, remedy="") as (shape, dtype, blocks):
+                hashed = started_hash(dtype, shape)
+                for block in blocks:
+                    hashed.update(block)
+            if hashed.hexdigest() != meta["arrays"][name]:
+                return False
+    except (ArtifactError, OSError, KeyError, TypeError, zipfile.BadZipFile):
+        return False
+    return True
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:

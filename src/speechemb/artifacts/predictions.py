@@ -1,90 +1,108 @@
-"""`results/predictions_<run>.csv`, written by step 3: its columns, provenance, reader and writer."""
+"""`results/predictions_<run>.csv`, which step 3 writes: its columns, its reader and its writer."""
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, sidecar, write_csv
+from speechemb.artifacts import provenance, schemas
+from speechemb.artifacts.atomic import Together
+from speechemb.artifacts.freshness import command_for
+from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, write_csv
 from speechemb.errors import first
 from speechemb.paths import STEP3, shown
 
-# One row per clip and fold. After these columns there is one p_<emotion> per class.
+# One row per clip and fold, followed by one column p_<emotion> per class.
 PREDICTION_COLUMNS = ("clip_id", "corpus", "speaker", "fold", "true", "predicted")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings that determine the predictions of a run; the fingerprint covers them."""
+class Settings(schemas.Schema):
+    """What decides the predictions of a run: the fingerprint covers these."""
 
-    embeddings: list[str]  # fingerprints of the npz files
-    classifier: str
-    layer: str  # last, mean, all, a layer's number, auto or weighted
-    tune: int  # Optuna trials in each fold; 0: not tuned
-    protocol: str  # one of splits.NOTES
-    n_folds: int  # of one repeat
-    repeats: int
-    leak: str  # one of splits.LEAKS, or empty
-    seed: int
+    embeddings: list[schemas.Sha256]  # content of the npz files
+    classifier: schemas.Name
+    layer: schemas.Name  # last, mean, all, a layer's number, auto or weighted
+    tune: schemas.Count  # Optuna trials in each fold; 0: not tuned
+    protocol: schemas.Name  # one of splits.NOTES
+    n_folds: schemas.Size  # of one repeat
+    repeats: schemas.Size
+    leak: schemas.Name | Literal[""]  # one of splits.LEAKS, or empty
+    seed: schemas.Count
 
 
-@dataclass(frozen=True)
-class PredictionsMeta(Settings):
+class RunMeta(Settings):
     """What step 3 records about a run, in the sidecars of its tables and in its model's `model.json`."""
 
-    inputs: list[dict[str, str]]  # path and fingerprint of each npz
-    tag: str  # the run's name in file names
-    encoder: dict[str, Any]  # tag, name, revision, sizes
-    encoder_source: str  # where the encoder was loaded from
-    pooling: list[str]
-    precision: str  # that the encoder computed in
-    layers: list[int]  # that the npz holds
-    augmented: int  # augmented copies of each clip, 0 for none
-    features: int  # dimensions of what the classifier sees
-    labels: list[str]  # the classes, in the order of the columns p_<label>
-    corpora: list[str]
-    protocol_note: str  # the protocol for people
-    groups: int  # groups of clips that splits keep together
-    speakers_on_both_sides: int | None  # speakers in training and test of some fold; None where a speaker is unknown
-    left_out: int  # clips of classes that not all corpora have (cross-corpus runs)
-    genders: dict[str, str]  # <corpus>/<speaker> -> gender, where both are known
+    inputs: list[schemas.Source]  # path and content of each npz
+    tag: schemas.Name  # the run's name in file names
+    encoder: schemas.EncoderInfo
+    encoder_source: schemas.Text  # where the encoder was loaded from
+    pooling: schemas.Pooling
+    precision: schemas.Precision  # that the encoder computed in
+    layers: schemas.Layers  # that the npz holds
+    augmented: schemas.Count  # augmented copies of each clip, 0 for none
+    features: schemas.Size  # dimensions of what the classifier sees
+    labels: schemas.Labels  # the classes, in the order of the columns p_<label>
+    corpora: schemas.Corpora
+    protocol_note: schemas.Text  # the protocol for people
+    groups: schemas.Count  # groups of clips that splits keep together
+    speakers_on_both_sides: schemas.Count | None  # in training and test of some fold; None where one is unknown
+    left_out: schemas.Count  # clips of classes that not all corpora have (cross-corpus runs)
 
-    def stamp(self) -> dict[str, Any]:
-        """The provenance block: these fields with fingerprint, versions and git state."""
-        settings = {field.name: getattr(self, field.name) for field in fields(Settings)}
-        return {**provenance.stamp("predictions", SCHEMA, **settings), **vars(self)}
+    def stamp(self, command: str) -> dict[str, Any]:
+        """These with fingerprint, command, versions and state of the code."""
+        settings = {name: getattr(self, name) for name in Settings.model_fields}
+        return {**provenance.stamp("predictions", SCHEMA, command, **settings), **self.model_dump()}
 
 
-def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any]) -> None:
-    """Write out-of-fold predictions, rounded to 6 decimals; `stamp` comes from `PredictionsMeta.stamp`."""
+class PredictionsStamp(RunMeta, schemas.Stamp):
+    """The sidecar of the predictions."""
+
+    genders: dict[schemas.Text, schemas.Text]  # <corpus>/<speaker> -> gender, where both are known
+    sha256: schemas.Sha256
+
+
+def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any], files: Together) -> None:
+    """Out-of-fold predictions; probabilities are rounded to 6 decimals. `stamp` is that of a `RunMeta`, with `genders`.
+
+    To be called last: the sidecar records what has been written for the same folder, so that a run that was killed
+    before is not taken for finished.
+    """
     columns = [*PREDICTION_COLUMNS, *(f"p_{label}" for label in stamp["labels"])]
-    write_csv(path, frame[columns].round(6), stamp)
+    write_csv(path, frame[columns].round(6), {**stamp, "files": files.hashes(path.parent)}, files)
 
 
 def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predictions (`p_*` float64) and their provenance, with the fields of `PredictionsMeta` as keys.
+    """Predictions (`p_*` float64) and their stamp, see `PredictionsStamp`.
 
     Raises:
-        ArtifactError: the file is missing, changed or foreign, or lacks a column, or its sidecar lacks a field.
+        ArtifactError: the file is missing, changed or foreign, or holds a value that no prediction can have.
     """
-    remedy = f"rerun {STEP3}, or delete the file if it is no longer wanted"
-    frame, stamp = read_csv(path, "predictions", PREDICTION_COLUMNS, remedy)
-    if missing := [field.name for field in fields(PredictionsMeta) if field.name not in stamp]:
-        raise ArtifactError(f"{shown(sidecar(path))} lacks {', '.join(missing)}: {remedy}")
+    remedy = f"rerun {command_for(path, STEP3)}, or delete the file if it is no longer wanted"
+    frame, stamp = read_csv(path, "predictions", PREDICTION_COLUMNS, remedy, PredictionsStamp)
+    if path.stem != f"predictions_{stamp['tag']}":
+        raise ArtifactError(f"{shown(path)} holds the run {stamp['tag']}: give it its name back, or {remedy}")
     labels = stamp["labels"]
     columns = [f"p_{label}" for label in labels]
-    if frame.empty or not labels or any(column not in frame.columns for column in columns):
-        raise ArtifactError(f"{shown(path)} holds no predictions or lacks a column of {columns}: {remedy}")
+    if frame.empty or any(column not in frame.columns for column in columns):
+        raise ArtifactError(f"{shown(path)} holds no prediction or lacks a column of {columns}: {remedy}")
     for column in ("true", "predicted"):
-        if (foreign := ~frame[column].isin(labels)).any():
-            ids = first(frame.clip_id[foreign])
-            raise ArtifactError(f"{shown(path)}: column {column} has a class not in {labels} for {ids}: {remedy}")
-    frame[columns] = frame[columns].astype(float)
+        _refuse(path, frame, ~frame[column].isin(labels), f"column {column} has a class not in {labels}", remedy)
+    _refuse(path, frame, ~frame["corpus"].isin(stamp["corpora"]), "column corpus has another corpus", remedy)
+    _refuse(path, frame, frame.duplicated(["clip_id", "fold"]), "a clip occurs twice in a fold:", remedy)
+    p = frame[columns].apply(pd.to_numeric, errors="coerce")
+    wrong = ~((p >= 0) & (p <= 1)).all(axis=1) | (np.abs(p.sum(axis=1) - 1) > 1e-3)
+    _refuse(path, frame, wrong, "probabilities are not in [0, 1] with sum 1", remedy)
+    frame[columns] = p.astype(float)
     return frame, stamp
 
 
-def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
-    """Write the log `results/training_<run>.csv`: one row per fold with clip and group counts and figures."""
-    write_csv(path, pd.DataFrame(rows).round(6), {**stamp, "kind": "training log"})
+def _refuse(path: Path, frame: pd.DataFrame, wrong: pd.Series, what: str, remedy: str) -> None:
+    if wrong.any():
+        raise ArtifactError(f"{shown(path)}: {what} for {first(frame.clip_id[wrong].tolist())}: {remedy}")
+
+
+def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any], files: Together) -> None:
+    """Step 3's log `results/training_<tag>.csv`: one row per fold with clip and group counts and its figures."""
+    write_csv(path, pd.DataFrame(rows).round(6), {**stamp, "kind": "training log"}, files)

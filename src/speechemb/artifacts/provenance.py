@@ -9,9 +9,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from speechemb.paths import ROOT
+from speechemb.paths import ROOT, SRC
 
-LIBRARIES = ("numpy", "torch", "transformers", "scikit-learn", "xgboost", "librosa", "soundfile", "soxr")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "transformers",
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "xgboost",
+    "optuna",
+    "librosa",
+    "soundfile",
+    "soxr",
+    "umap-learn",
+    "pynndescent",
+    "numba",
+)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -51,6 +67,14 @@ def versions() -> dict[str, str]:
 
 
 @cache
+def code_sha256() -> str:
+    """Hex SHA-256 over the Python files below `src/`: unlike a commit, it tells one uncommitted change from another."""
+    files = sorted(path for path in SRC.rglob("*.py"))
+    lines = "".join(f"{sha256_file(path)}  {path.relative_to(SRC).as_posix()}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@cache
 def git_state() -> str:
     """Commit of the code, with `+dirty` if tracked files were changed; `unknown` outside a git checkout."""
 
@@ -64,16 +88,26 @@ def git_state() -> str:
         return "unknown"
 
 
-def stamp(kind: str, schema: int, **content: Any) -> dict[str, Any]:
-    """The provenance block of an artifact; the fingerprint covers `content`."""
+def stamp(kind: str, schema: int, command: str = "", **content: Any) -> dict[str, Any]:
+    """The provenance block of one artifact: `content` is what the fingerprint covers, `command` what made the file."""
     return {
         "kind": kind,
         "schema": schema,
         "fingerprint": fingerprint(kind=kind, schema=schema, **content),
         **content,
+        "command": command,
         "versions": versions(),
+        "code": code_sha256(),
         "git": git_state(),
     }
+
+
+def sealed(content: dict[str, Any]) -> bool:
+    """Whether `content` carries its own hash."""
+    try:
+        return seal(content) == content
+    except (ValueError, RecursionError):  # NaN, or nested without end
+        return False
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:

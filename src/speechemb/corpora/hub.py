@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from speechemb.artifacts import storage
+from speechemb.artifacts.atomic import atomic
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
@@ -136,5 +136,5 @@ def _stem(name: str, taken: set[str], fallback: str) -> str:
 def _write_once(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
-    with storage.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(data)

@@ -1,18 +1,24 @@
 """An unfinished extraction on disk, so that a run that was killed can resume.
 
-`<out>.partial/` holds `rows.npy`, with one row per clip in the order of the metadata; `done.txt`, with the numbers of
-the finished batches; `precision.txt`; and `plan.json`, with the settings.
+`<out>.partial/` holds `rows.npy`, with one row per clip in the order of the metadata; `done.txt`, with the number of
+each finished batch and the hash of its rows; `precision.txt`; and `plan.json`, with the settings, the code and the
+library versions. A folder without a plan is not a run: the plan is written last, and before a folder is removed it is
+renamed.
 """
 
+import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speechemb.artifacts import provenance
-from speechemb.artifacts.storage import atomic
+from speechemb.artifacts.atomic import SUFFIX, atomic, held, remove
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -24,8 +30,27 @@ def folder_of(out: Path) -> Path:
 
 def recorded_precision(out: Path) -> str | None:
     """The precision of an unfinished run of `out`, which has to resume in the same; None if there is no such run."""
-    file = folder_of(out) / "precision.txt"
-    return file.read_text() if file.is_file() else None
+    folder = folder_of(out)
+    try:
+        text = (folder / "precision.txt").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if text in ("fp32", "bf16", "fp16") and (folder / "plan.json").is_file() else None
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other processes from writing the same `out` during the block.
+
+    Raises:
+        InputError: another process writes it.
+    """
+    lock = out.with_name(f".{out.name}.lock")
+    with held(lock) as mine:
+        if not mine:
+            raise InputError(f"another run is writing {shown(out)}: wait for it, or give another --out")
+        yield
+        lock.unlink(missing_ok=True)
 
 
 class Rows:
@@ -38,13 +63,20 @@ class Rows:
         self.path, self.shape, self.ndim, self.dtype = path, shape, len(shape), np.dtype(np.float32)
 
     def create(self) -> None:
-        """Make the file, full of zeros that take no disk space yet."""
+        """Make the file, full of zeros, with all its disk space: a map of a full disk would kill the process later.
+
+        Raises:
+            OSError: the disk has no room for it.
+        """
         np.lib.format.open_memmap(self.path, mode="w+", dtype=self.dtype, shape=self.shape)
+        if hasattr(os, "posix_fallocate"):
+            with open(self.path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, self.path.stat().st_size)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[rows])
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
@@ -58,18 +90,30 @@ class Partial:
 
     def __init__(self, out: Path, shape: tuple[int, int, int], settings: dict[str, Any], overwrite: bool):
         self.folder = folder_of(out)
-        plan = self.folder / "plan.json"
         self.done_file = self.folder / "done.txt"
-        if self.folder.exists() and (overwrite or not self.done()):
-            shutil.rmtree(self.folder)
         self.rows = Rows(self.folder / "rows.npy", shape)
-        if plan.is_file():
-            self._check(json.loads(plan.read_text()), settings)
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.rows.create()
-            with atomic(plan) as temporary:  # last: a folder without it is not a run
-                temporary.write_text(provenance.canonical_json(settings))
+        settings = {**settings, "versions": provenance.versions(), "code": provenance.code_sha256()}
+        plan = self._plan()
+        if plan is not None and self._recorded() and not overwrite:
+            self._check(plan, settings)
+            if self._has_rows():
+                return
+        self.remove()
+        self._begin(settings)
+
+    def _plan(self) -> dict[str, Any] | None:
+        """The settings of the run that the folder holds; None where it holds none, or a damaged one."""
+        try:
+            plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return plan if isinstance(plan, dict) else None
+
+    def _begin(self, settings: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rows.create()
+        with atomic(self.folder / "plan.json") as temporary:  # last: a folder without it is not a run
+            temporary.write_text(provenance.canonical_json(settings), encoding="utf-8")
 
     def _check(self, found: dict[str, Any], settings: dict[str, Any]) -> None:
         different = [key for key in settings if found.get(key) != settings[key]]
@@ -79,21 +123,46 @@ class Partial:
                 "with its own flags, write to another --out, or discard it with --overwrite"
             )
 
-    def done(self) -> set[int]:
-        """Numbers of the finished batches; an incomplete last line does not count."""
-        text = self.done_file.read_text() if self.done_file.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            self.done_file.write_text(whole)
-        return {int(line) for line in whole.split()}
+    def _has_rows(self) -> bool:
+        """Whether the file of rows is there, and whole."""
+        try:
+            rows = np.load(self.rows.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return False
+        return rows.dtype == self.rows.dtype and rows.shape == self.rows.shape
+
+    def _recorded(self) -> dict[int, str]:
+        """Number of each finished batch and hash of its rows; a line that a kill cut short does not count."""
+        try:
+            lines = self.done_file.read_text().split("\n")[:-1]
+        except (OSError, UnicodeDecodeError):
+            return {}
+        pairs = [line.split() for line in lines]
+        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2 and pair[0].isdecimal()}
+
+    def done(self, batches: list[np.ndarray]) -> set[int]:
+        """Numbers of the batches (their clips' indices) whose rows are on the disk as they were computed."""
+        recorded = self._recorded()
+        return {number for number, indices in enumerate(batches) if recorded.get(number) == _hash(self.rows[indices])}
 
     def store(self, number: int, indices: np.ndarray, rows: np.ndarray, precision: str) -> None:
-        """Write a batch's rows to disk, and only then its number."""
+        """Write a batch's rows to the disk, and only then its number and their hash."""
         self.rows[indices] = rows
-        (self.folder / "precision.txt").write_text(precision)
+        if not self._recorded():
+            with atomic(self.folder / "precision.txt") as temporary:
+                temporary.write_text(precision)
         with open(self.done_file, "a") as file:
-            file.write(f"{number}\n")
+            file.write(f"{number} {_hash(rows)}\n")
 
     def remove(self) -> None:
-        """Delete the folder, after the npz is written."""
-        shutil.rmtree(self.folder)
+        """Delete the folder. It is renamed first: a kill in between must not leave a run without its finished rows."""
+        trash = self.folder.with_name(f".{self.folder.name}{SUFFIX}")
+        if trash.exists():
+            shutil.rmtree(trash)
+        if self.folder.exists():
+            os.rename(self.folder, trash)
+            remove(trash)
+
+
+def _hash(rows: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows, dtype=np.float32).tobytes()).hexdigest()

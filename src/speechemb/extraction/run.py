@@ -33,6 +33,7 @@ class ExtractionRun:
     precision: str  # as given with --precision; model.precision is the one used
     inputs: list[dict[str, str]]
     limit: int | None
+    command: str  # that makes the file
     copies: int = 0  # augmented copies per clip
 
     @property
@@ -48,20 +49,19 @@ class ExtractionRun:
             "augment": augmentation.settings(self.copies),
         }
 
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint that the finished npz will have."""
-        return provenance.stamp("embeddings", storage.SCHEMA, **self.content)["fingerprint"]
+    def stamp(self) -> dict[str, Any]:
+        """The stamp that the finished npz will have."""
+        stamp = provenance.stamp("embeddings", storage.SCHEMA, self.command, **self.content)
+        return {**stamp, "inputs": self.inputs}
 
     def extract(self, clips: pd.DataFrame, excluded: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
         """Compute what `<out>.partial` does not hold yet, write `out`, and remove the partial folder."""
         clips = augmentation.with_copies(clips, self.copies)
         shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
-        settings = {"fingerprint": self.fingerprint, "batch_seconds": batch_seconds, "shape": list(shape)}
+        settings = {"fingerprint": self.stamp()["fingerprint"], "batch_seconds": batch_seconds, "shape": list(shape)}
         partial = Partial(out, shape, settings, overwrite)
         self.fill(partial, clips, batch_seconds)
-        meta = provenance.stamp("embeddings", storage.SCHEMA, **self.content)
-        meta |= {"precision": self.model.precision, "inputs": self.inputs, "encoder_source": self.source}
+        meta = {**self.stamp(), "precision": self.model.precision, "encoder_source": self.source}
         embeddings.write(out, partial.rows, columns_of(clips, excluded, self.layers), meta)
         partial.remove()
 
@@ -71,10 +71,11 @@ class ExtractionRun:
         Raises:
             InputError: the encoder gives numbers that are not finite.
         """
-        seconds, done = clips["duration_s"].to_numpy(), partial.done()
-        batches = list(enumerate(plan_batches(seconds, batch_seconds)))
-        stored = np.concatenate([batch for number, batch in batches if number in done] or [np.empty(0, int)])
-        todo = [(number, batch) for number, batch in batches if number not in done]
+        seconds = clips["duration_s"].to_numpy()
+        batches = plan_batches(seconds, batch_seconds)
+        done = partial.done(batches)
+        stored = np.concatenate([batches[number] for number in sorted(done)] or [np.empty(0, int)])
+        todo = [(number, batch) for number, batch in enumerate(batches) if number not in done]
         computed = in_order(
             lambda batch: self._embed(clips.iloc[batch]),
             [batch for _, batch in todo],

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import embeddings, predictions, storage
+from speechemb.artifacts import predictions, storage
+from speechemb.artifacts.atomic import Together, together
 from speechemb.classifiers import persistence
 from speechemb.metrics import classification
-from speechemb.speakers import genders_of
+from speechemb.speakers import genders_of, within_corpus
 from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides
 from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions_frame
 
@@ -23,7 +24,7 @@ class TrainingRun:
     task: Task
     recipe: Recipe
     protocol: Protocol
-    npz: list[Path]
+    command: str
 
     @property
     def corpora(self) -> list[str]:
@@ -47,9 +48,8 @@ class TrainingRun:
     def stamp(self) -> dict[str, Any]:
         """The provenance of the run's files, with the settings that step 4's tables show."""
         data, recipe, protocol = self.plan.data, self.recipe, self.protocol
-        inputs = embeddings.sources(self.npz)
-        meta = predictions.PredictionsMeta(
-            embeddings=[item["fingerprint"] for item in inputs],
+        meta = predictions.RunMeta(
+            embeddings=[source["sha256"] for source in data.sources],
             classifier=recipe.classifier,
             layer=recipe.layer,
             tune=recipe.trials,
@@ -58,7 +58,7 @@ class TrainingRun:
             repeats=protocol.repeats,
             leak=protocol.leak,
             seed=recipe.seed,
-            inputs=inputs,
+            inputs=data.sources,
             tag=self.tag,
             encoder=data.meta["encoder"],
             encoder_source=data.meta["encoder_source"],
@@ -73,42 +73,60 @@ class TrainingRun:
             groups=len(np.unique(self.task.group)),
             speakers_on_both_sides=speakers_on_both_sides(data, self.plan.folds),
             left_out=self.plan.left_out,
-            genders=genders_of(data.corpora, data.speakers, data.genders),
         )
-        return meta.stamp()
+        return meta.stamp(self.command)
 
     @property
     def makes_model(self) -> bool:
         """Whether a final model is fitted on all clips: not for cross-corpus runs, nor with deliberate leakage."""
         return self.protocol.cv != "cross-corpus" and not self.protocol.leak
 
-    def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path) -> Path:
-        """Write predictions, log and, where there are any, trials and layer weights; return the predictions' path."""
+    def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path, models: Path) -> Path:
+        """Model, log, the tables of trials and layer weights where there are any, and the predictions; their path.
+
+        All files appear together, the predictions last: they vouch for the others.
+        """
         path = results / f"predictions_{self.tag}.csv"
-        frame = predictions_frame(self.plan.data, self.task, outcome.results)
-        predictions.write_predictions(path, frame, stamp)
-        predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp)
-        if outcome.trials:
-            rows = pd.DataFrame(outcome.trials).round(6)
-            storage.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"})
-        if outcome.weights:
-            self.write_weights(pd.DataFrame(outcome.weights).round(6), stamp, results)
+        data = self.plan.data
+        with together() as files:
+            files.remove(storage.sidecar(path))
+            if outcome.final:
+                self.write_model(models / self.tag, outcome.final, stamp, outcome.log, files)
+            predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp, files)
+            if outcome.trials:
+                rows = pd.DataFrame(outcome.trials).round(6)
+                storage.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"}, files)
+            if outcome.weights:
+                self.write_weights(pd.DataFrame(outcome.weights).round(6), stamp, results, files)
+            frame = predictions_frame(data, self.task, outcome.results)
+            genders = genders_of(data.corpora, data.speakers, data.genders)
+            predictions.write_predictions(path, frame, {**stamp, "genders": genders}, files)
         return path
 
-    def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path) -> None:
-        """Write the learned layer weights of each fold, as a table and as a figure."""
+    def write_weights(self, weights: pd.DataFrame, stamp: dict[str, Any], results: Path, files: Together) -> None:
+        """Learned layer weights of each fold, as a table and as a picture."""
         from speechemb.visualization import evaluation_figures
 
         path = results / f"layer_weights_{self.tag}.csv"
-        storage.write_csv(path, weights, {**stamp, "kind": "layer weights"})
+        storage.write_csv(path, weights, {**stamp, "kind": "layer weights"}, files)
         title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.protocol.note}"
-        storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title))
+        storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title), files)
 
-    def write_model(self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]]) -> None:
-        """Write the model's folder; `model.json` holds the stamp, what was chosen, and the cross-validated figures."""
+    def write_model(
+        self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]], files: Together
+    ) -> None:
+        """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says.
+
+        Of the people it was trained on it holds their number only.
+        """
         figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": [row["uar"] for row in log]}
+        data = self.plan.data
+        speakers = np.unique(within_corpus(data.corpora, data.speakers))
         found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
-        persistence.save(folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found})
+        found["speakers"] = int((speakers != "").sum())
+        persistence.save(
+            folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found}, files
+        )
 
 
 def headline(log: list[dict[str, Any]], labels: list[str]) -> str:
