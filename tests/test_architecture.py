@@ -117,3 +117,13 @@ def test_functions_and_modules_stay_short():
                 doc = ast.get_docstring(node, clean=False)
                 n_doc = len(doc.splitlines()) if doc else 0
                 assert node.end_lineno - node.lineno + 1 - n_doc <= 40, f"{file.name}: {node.name}"
+
+
+def test_the_package_describes_its_own_order():
+    """The docstring of `speechemb` lists every package and module, line by line as LINES has them."""
+    blocks = ast.get_docstring(ast.parse((SRC / "speechemb" / "__init__.py").read_text())).split("\n\n")[2:]
+    listed = [line.split()[0] for block in blocks for line in block.splitlines()]
+    assert sorted(listed) == sorted(LEVEL)
+    assert [LEVEL[name] for name in listed] == sorted(LEVEL.values())
+    inside = {path.stem for path in (SRC / "speechemb").iterdir() if path.stem not in ("__init__", "__pycache__")}
+    assert inside == set(LEVEL)
