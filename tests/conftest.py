@@ -1,8 +1,10 @@
 """What the tests share: the scripts as modules, and the folder of real speech, where there is one."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
+import chain as chain_of_files
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,3 +30,17 @@ def script():
         return module
 
     return load
+
+
+@pytest.fixture(scope="module")
+def once(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    chain_of_files.build(script, folder)
+    return folder
+
+
+@pytest.fixture
+def chain(once, tmp_path):
+    """A copy of the run's files that a test may spoil."""
+    shutil.copytree(once, tmp_path / "chain")
+    return chain_of_files.files_of(tmp_path / "chain")

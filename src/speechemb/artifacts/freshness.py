@@ -84,7 +84,7 @@ def check_replaceable(path: Path, stamp: dict[str, Any], settings: tuple[str, ..
     if found is None:
         return
     differing = [key for key in settings if found.get(key) != stamp.get(key)]
-    if _paths(found) != _paths(stamp):
+    if not _same_sources(found, stamp):
         differing.append("inputs")
     if differing:
         raise ArtifactError(_exists(path, found, differing))
@@ -115,8 +115,12 @@ def _choice(path: Path) -> str:
     return f"write to {flag}, or replace it with --overwrite"
 
 
-def _paths(stamp: dict[str, Any]) -> list[str]:
-    return [item["path"] for item in stamp.get("inputs") or []]
+def _same_sources(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two files were made from the same files: those at the same places, or of the same content."""
+    pairs = [one.get("inputs") or [], other.get("inputs") or []]
+    return len(pairs[0]) == len(pairs[1]) and all(
+        a["path"] == b["path"] or a["sha256"] == b["sha256"] for a, b in zip(*pairs, strict=True)
+    )
 
 
 def command_for(path: Path, step: str) -> str:

@@ -32,7 +32,7 @@ def read_clips(csvs: list[Path], limit: int | None) -> tuple[pd.DataFrame, pd.Da
         InputError: there is no file, or a clip is in two of them.
     """
     if not csvs:
-        csvs = [csv for csv in sorted(PROCESSED.glob("*.csv")) if not csv.stem.endswith("_excluded")]
+        csvs = [csv for csv in sorted(PROCESSED.glob("[!.]*.csv")) if not csv.stem.endswith("_excluded")]
     if not csvs:
         raise InputError(f"{shown(PROCESSED)} holds no CSV: run {paths.STEP1} first, or name one with --metadata")
     tables, stamps = zip(*[metadata.read_metadata(csv) for csv in csvs], strict=True)
