@@ -231,8 +231,8 @@ def cached_targets(files: list[Path], cache: Path, fingerprint: str, seed: int) 
             if str(stored["fingerprint"]) == fingerprint:
                 return {name: stored[name] for name in stored.files}
     targets = {**make_targets(files, seed), "fingerprint": np.array(fingerprint)}
-    with atomic(cache) as temporary:
-        np.savez(temporary, **targets)
+    with atomic(cache) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **targets)
     return targets
 
 

@@ -46,14 +46,14 @@ class _Words(argparse.Action):
         super().__init__(*args, nargs="+", **kwargs)
 
     def __call__(self, parser, namespace, values, option_string=None):
-        words = [word for value in values for word in str(value).split(",") if word]
+        words = [word for value in values or [] for word in str(value).split(",") if word]
         unknown = [word for word in words if self.known and word not in self.known]
         if not words or unknown:
             parser.error(f"argument {option_string}: {' '.join(unknown)} is not one of {', '.join(self.known)}")
         setattr(namespace, self.dest, list(dict.fromkeys(words)))
 
 
-def parser(doc: str) -> argparse.ArgumentParser:
+def parser(doc: str | None) -> argparse.ArgumentParser:
     """A parser whose help is the script's docstring; every flag's help ends with its default."""
 
     class Formatter(argparse.RawDescriptionHelpFormatter):

@@ -198,7 +198,8 @@ def test_the_log_holds_every_fold(script, tmp_path):
 )
 def test_the_choices_of_the_flags_need_no_installed_library(code):
     # -S: without site-packages, as where the environment was not activated.
-    code = f"import sys; sys.path.insert(0, 'src'); {code}"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, env={})
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-S", "-c", f"import sys; {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     assert "xgboost" in done.stdout

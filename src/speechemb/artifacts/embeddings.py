@@ -138,7 +138,7 @@ def read(path: Path, layer: str = "") -> Embeddings:
     if changed := [name for name, digest in hashes.items() if meta["arrays"].get(name) != digest]:
         raise ArtifactError(f"{shown(path)}: {changed[0]} was changed after it was written: {remedy}")
     if not finite.all():
-        raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite])}: {remedy}")
+        raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite].tolist())}: {remedy}")
     check_upstream(path, STEP2)
     del arrays["excluded"]
     sources = [{"path": shown(path), "sha256": meta["content_sha256"]}]
@@ -165,16 +165,16 @@ def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, An
 
 def _vectors(path: Path, n: int, meta: dict[str, Any], layer: str, remedy: str) -> tuple[np.ndarray, str, np.ndarray]:
     """The vectors (of `layer`, or all), the hash of the whole array, and which clips (n,) are finite in all layers."""
-    vectors, finite, start = None, np.empty(n, bool), 0
+    vectors, finite, start = np.empty(0, np.float32), np.empty(n, bool), 0
     with npz.opened(path, "embeddings", remedy) as (shape, dtype, blocks):
         if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(meta["layers"])) or 0 in shape:
             raise ArtifactError(f"{shown(path)}: embeddings are {dtype} {shape} for {n} clips: {remedy}")
         hashed = npz.started_hash(dtype, shape)
         for block in blocks:
-            hashed.update(block)
+            hashed.update(block.tobytes())
             stop = start + len(block)
             taken = take_layer(block, meta["layers"], layer) if layer else block
-            if vectors is None:
+            if start == 0:
                 vectors = np.empty((n, *taken.shape[1:]), np.float32)
             vectors[start:stop] = taken
             finite[start:stop] = np.isfinite(block).all(axis=(1, 2))
@@ -200,6 +200,6 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
         return files[0]
     ids, counts = np.unique(np.concatenate([file.clip_ids for file in files]), return_counts=True)
     if (counts > 1).any():
-        raise InputError(f"--npz-path: clip {first(ids[counts > 1])} is in more than one file")
+        raise InputError(f"--npz-path: clip {first(ids[counts > 1].tolist())} is in more than one file")
     arrays = {name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)}
     return replace(files[0], **arrays, sources=[source for file in files for source in file.sources])

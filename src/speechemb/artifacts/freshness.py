@@ -39,10 +39,10 @@ def recorded_stamp(path: Path) -> dict[str, Any] | None:
 
 def content_hash(path: Path) -> str | None:
     """SHA-256 that stands for the content of an artifact, as `inputs` record it; None where there is no valid one."""
-    stamp = recorded_stamp(path)
     if path.suffix == ".csv":
         return provenance.sha256_file(path)
-    return stamp and stamp["content_sha256"]
+    stamp = recorded_stamp(path)
+    return stamp["content_sha256"] if stamp else None
 
 
 def is_intact(path: Path) -> bool:
@@ -128,7 +128,7 @@ def command_for(path: Path, step: str) -> str:
     stamp = recorded_stamp(path)
     if not stamp or not isinstance(stamp.get("command"), str) or not stamp["command"]:
         return step
-    flag, usual = PLACES.get(stamp.get("kind"), ("", None))
+    flag, usual = PLACES.get(str(stamp.get("kind")), ("", None))
     place = path if flag == "--out" else path.parent.parent if flag == "--models-dir" else path.parent
     return stamp["command"] + (f" {flag} {shown(place)}" if flag and place != usual else "")
 

@@ -54,11 +54,13 @@ def write_metadata(
     path: Path, frame: pd.DataFrame, excluded: pd.DataFrame, stamp: dict[str, Any], files: Together
 ) -> None:
     """Write `<corpus>_excluded.csv`, `<corpus>.csv` and its sidecar, in this order."""
-    frame, excluded = frame[list(METADATA_COLUMNS)], excluded[list(EXCLUDED_COLUMNS)]
     beside = path.with_name(f"{path.stem}_excluded.csv")
-    excluded.to_csv(temporary := files.temporary(beside), index=False, lineterminator="\n")
+    excluded.to_csv(
+        temporary := files.temporary(beside), columns=list(EXCLUDED_COLUMNS), index=False, lineterminator="\n"
+    )
     belonging = {beside.name: provenance.sha256_file(temporary)}
     counts = excluded["reason"].value_counts().sort_index().to_dict()
+    frame = frame.loc[:, list(METADATA_COLUMNS)]
     write_csv(path, frame, {**stamp, "clips": len(frame), "excluded": counts, "files": belonging}, files)
 
 
@@ -78,9 +80,11 @@ def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     _refuse(path, frame, frame.corpus != stamp["corpus"], f"column corpus is not {stamp['corpus']}", remedy)
     _refuse(path, frame, ~frame.audio_sha256.str.fullmatch("[0-9a-f]{64}"), "audio_sha256 is no SHA-256", remedy)
     for column, kind in (("duration_s", float), ("sample_rate", int)):
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        _refuse(path, frame, ~(np.isfinite(numbers) & (numbers > 0)), f"column {column} is no number above 0", remedy)
-        frame[column] = numbers.astype(kind)
+        numbers = np.asarray(pd.to_numeric(frame[column], errors="coerce"), dtype=float)
+        values = np.where(np.isfinite(numbers), numbers, 0)
+        wrong = pd.Series((values <= 0) | (values != values.astype(kind)))
+        _refuse(path, frame, wrong, f"column {column} is no {kind.__name__} above 0", remedy)
+        frame[column] = values.astype(kind)
     return frame, stamp
 
 

@@ -29,7 +29,7 @@ def is_intact(path: Path, meta: dict[str, Any]) -> bool:
             with opened(path, name, remedy="") as (shape, dtype, blocks):
                 hashed = started_hash(dtype, shape)
                 for block in blocks:
-                    hashed.update(block)
+                    hashed.update(block.tobytes())
             if hashed.hexdigest() != meta["arrays"][name]:
                 return False
     except (ArtifactError, OSError, KeyError, TypeError, zipfile.BadZipFile):

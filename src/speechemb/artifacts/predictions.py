@@ -70,7 +70,7 @@ def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any], fi
     before is not taken for finished.
     """
     columns = [*PREDICTION_COLUMNS, *(f"p_{label}" for label in stamp["labels"])]
-    write_csv(path, frame[columns].round(6), {**stamp, "files": files.hashes(path.parent)}, files)
+    write_csv(path, frame.loc[:, columns].round(6), {**stamp, "files": files.hashes(path.parent)}, files)
 
 
 def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -33,15 +33,10 @@ LIBRARIES = (
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file, as `sha256sum` prints it."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slow(file)
-
-
-def _slow(file: Any) -> str:
-    # Python 3.10 has no hashlib.file_digest.
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):  # Python 3.10 has no hashlib.file_digest
+            digest.update(block)
+        return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:

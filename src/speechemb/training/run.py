@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import predictions, storage
+from speechemb.artifacts import predictions, schemas, storage
 from speechemb.artifacts.atomic import Together, together
 from speechemb.classifiers import persistence
 from speechemb.metrics import classification
@@ -58,7 +58,7 @@ class TrainingRun:
             repeats=protocol.repeats,
             leak=protocol.leak,
             seed=recipe.seed,
-            inputs=data.sources,
+            inputs=[schemas.Source(**source) for source in data.sources],
             tag=self.tag,
             encoder=data.meta["encoder"],
             encoder_source=data.meta["encoder_source"],
