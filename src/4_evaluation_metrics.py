@@ -29,12 +29,12 @@ from speechemb.errors import InputError
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="the folder step 3 wrote to")
-    return parser.parse_args(argv)
+    return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import storage
+    from speechemb.artifacts import atomic, storage
     from speechemb.evaluation import comparison, counts, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
 
@@ -42,22 +42,21 @@ def main(argv: list[str] | None = None) -> None:
     runs = read_runs(folder)
     counted = [counts.count(predictions, stamp["labels"]) for predictions, stamp in runs]
     results = [scores.evaluate(one, stamp) for one, (_, stamp) in zip(counted, runs, strict=True)]
-    for result in results:
-        outputs.write_run(folder, result)
-    for name, curve in comparison.layer_curves(results).items():
-        outputs.write_layer_curve(folder, name, curve, results)
-
     table, stamp = comparison.runs_table(results), comparison.stamp_of(results)
-    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"})
-    summaries = [comparison.without_details(result) for result in results]
-    storage.write_json(folder / "metrics.json", {**stamp, "runs": summaries})
     audit = leakage_audit.audit_table(results)
-    outputs.write_audit(folder, audit, stamp)
     tags = [result["tag"] for result in results]
     comparables = significance.compare(table, dict(zip(tags, counted, strict=True)))
-    outputs.write_paired_tests(folder, comparables, stamp)
     figures = literature.compare_figures(results, literature.read_figures())
-    storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"})
+    with atomic.together() as files:
+        for result in results:
+            outputs.write_run(folder, result, files)
+        for name, curve in comparison.layer_curves(results).items():
+            outputs.write_layer_curve(folder, name, curve, results, files)
+        outputs.write_audit(folder, audit, stamp, files)
+        outputs.write_paired_tests(folder, comparables, stamp, files)
+        storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"}, files)
+        storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
+        outputs.write_summary(folder, results, stamp, files)
 
     texts = [text.audit_text(audit), text.comparison_text(table), *text.listener_lines(results)]
     texts += [text.ranking_text(comparables), text.published_text(figures)]

@@ -71,6 +71,22 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     assert before == {path: path.read_bytes() for path in results.iterdir()}
 
 
+def test_what_a_deleted_run_left_goes_and_other_files_stay(results, script):
+    notes = results / "fairness_notes.txt"
+    notes.write_text("mine")
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    assert (results / "audit.csv").exists()
+    for path in list(results.glob("predictions_*random5*")):
+        path.unlink()
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    left = sorted(path.name for path in results.iterdir() if "random5" in path.name)
+    assert left == [f"training_made-made-4emo-mean-svm-random5{end}" for end in (".csv", ".meta.json")]
+    assert not list(results.glob("audit*")) and notes.read_text() == "mine"
+    listed = json.loads((results / "metrics.json").read_text())["files"]
+    of_step_3 = {path.name for path in results.glob("*") if path.name.startswith(("predictions_", "training_"))}
+    assert {path.name for path in results.iterdir()} - of_step_3 - {"metrics.json", notes.name} == set(listed)
+
+
 def test_one_bad_file_stops_step_4_before_it_writes(results, script):
     (results / "predictions_own.csv").write_text("clip_id,true,predicted\n")
     with pytest.raises(InputError, match="predictions_own.csv"):
@@ -154,7 +170,7 @@ def test_a_map_of_one_clip_is_refused(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", np.ones((1, 4)), ["sad"], ["s1"])
     with pytest.raises(InputError, match="made/0000 is the only clip of made"):
         script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path / "results")])
-    assert not (tmp_path / "results").exists()
+    assert list((tmp_path / "results").iterdir()) == []
 
 
 def test_neighbours_are_the_nearest():
