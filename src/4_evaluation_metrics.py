@@ -2,17 +2,19 @@
 
 Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
 Writes, into results/,
-        for every run: evaluation_results_<run>.json, classification_report_<run>.txt,
-        confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png, fairness_<run>.png (UAR by gender and speaker)
+        for every run (of cross-corpus runs: for every direction): evaluation_results_<run>.json,
+        classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png,
+        fairness_<run>.png (UAR by gender and speaker); for the points of a layer curve only the first
         for all runs: metrics.json, comparison.csv; published.csv: published figures and whether they are comparable
-        paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, with significance tests
+        paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, tested against a reference
         audit.csv and .png: how much UAR looser folds and deliberate leakage add to a speaker-independent run
         cross_corpus_<run>.csv and .png: UAR of each pair of training and test corpus, for cross-corpus runs
         layer_curve_<run without layer>.csv and .png: UAR by layer, where three or more single layers were run
 
-The main metric is UAR (unweighted average recall) over all out-of-fold predictions, with a 95 % interval over speakers,
-beside chance and the majority class. One run is called better than another only where a paired test finds a significant
-difference.
+The main metric is UAR (unweighted average recall), pooled over all out-of-fold predictions, with a 95 % interval over
+speakers, beside the mean over folds, chance and the majority class. A run is called better than its reference only
+where a paired test, corrected for all runs with that reference, finds a significant difference. All other pairs are
+exploratory: they have a raw p and no verdict.
 
 Example: python src/4_evaluation_metrics.py
 Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs
@@ -29,37 +31,47 @@ from speechemb.errors import InputError
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="the folder step 3 wrote to")
+    parser.add_argument(
+        "--reference",
+        metavar="RUN",
+        help="the run that all comparable ones are tested against (default: for each, the acoustic baseline with the "
+        "same classifier, tuning, seed and copies)",
+    )
     return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic, storage
-    from speechemb.evaluation import comparison, counts, leakage_audit, literature, scores, significance
+    from speechemb.evaluation import comparison, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
 
     folder = paths.output(args.results_dir)
-    runs = read_runs(folder)
-    counted = [counts.count(predictions, stamp["labels"]) for predictions, stamp in runs]
-    results = [scores.evaluate(one, stamp) for one, (_, stamp) in zip(counted, runs, strict=True)]
-    table, stamp = comparison.runs_table(results), comparison.stamp_of(results)
-    audit = leakage_audit.audit_table(results)
-    tags = [result["tag"] for result in results]
-    comparables = significance.compare(table, dict(zip(tags, counted, strict=True)))
+    runs = [run for predictions, stamp in read_runs(folder) for run in scores.evaluated(predictions, stamp)]
+    results = [run.result for run in runs]
+    table, stamp = comparison.runs_table(results), comparison.stamp_of(results, args.command)
+    curves = comparison.layer_curves(results)
+    of_curves = comparison.runs_of_curves(curves)
+    comparables = significance.compare(runs, of_curves, args.reference or "")
+    audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
+    for line in text.speaker_warnings(results):
+        cli.log.warning(line)
     with atomic.together() as files:
         for result in results:
-            outputs.write_run(folder, result, files)
-        for name, curve in comparison.layer_curves(results).items():
+            # The points of a layer curve have one picture: the curve.
+            (outputs.write_figures if result["name"] in of_curves else outputs.write_run)(folder, result, files)
+        for name, curve in curves.items():
             outputs.write_layer_curve(folder, name, curve, results, files)
+        outputs.write_cross_corpus(folder, results, files)
         outputs.write_audit(folder, audit, stamp, files)
         outputs.write_paired_tests(folder, comparables, stamp, files)
         storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"}, files)
         storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
         outputs.write_summary(folder, results, stamp, files)
 
-    texts = [text.audit_text(audit), text.comparison_text(table), *text.listener_lines(results)]
-    texts += [text.ranking_text(comparables), text.published_text(figures)]
+    texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
+    texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]
     print(*filter(None, texts), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
 

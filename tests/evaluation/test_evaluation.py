@@ -26,6 +26,7 @@ def results(script, tmp_path):
     return tmp_path / "results"
 
 
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")
 def test_every_figure_is_scikit_learns(results, script):
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     for path in results.glob("predictions_*.csv"):
@@ -48,6 +49,11 @@ def test_every_figure_is_scikit_learns(results, script):
         folds = [sk.balanced_accuracy_score(part["true"], part["predicted"]) for _, part in frame.groupby("fold")]
         assert found["fold_mean"]["uar"] == pytest.approx(np.mean(folds))
         assert found["fold_std"]["uar"] == pytest.approx(np.std(folds, ddof=1))
+        p = frame[[f"p_{label}" for label in labels]].to_numpy()
+        right = np.array(labels)[p.argmax(1)] == true
+        assert found["auroc"] == pytest.approx(sk.roc_auc_score(right, p.max(1)), abs=1e-12)
+        columns = np.argsort(labels)  # scikit-learn's order
+        assert found["nll"] == pytest.approx(sk.log_loss(true, p[:, columns], labels=sorted(labels)), abs=1e-9)
         low, high = found["interval_95"]["uar"]
         assert 0 <= low < found["overall"]["uar"] < high <= 1
         assert found["chance_uar"] == 0.25 and found["majority"]["accuracy"] == pytest.approx(0.25)
@@ -58,12 +64,18 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     printed = capsys.readouterr().out
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
-    run = ["corpora", "classes", "encoder", "pooling", "layer", "classifier", "protocol"]
-    scores = ["uar", "uar_low", "uar_high", "uar_fold_std", "accuracy", "weighted_f1", "macro_f1"]
-    rest = ["chance_uar", "majority_accuracy", "clips", "speakers", "speakers_on_both_sides", "run"]
+    run = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed", "augmented"]
+    scores = ["protocol", "uar", "uar_low", "uar_high", "uar_fold_mean", "uar_fold_std", "accuracy", "weighted_f1"]
+    scores += ["macro_f1", "auroc", "nll", "calibration_error"]
+    rest = ["chance_uar", "majority_accuracy", "clips", "windowed", "speakers", "speakers_on_both_sides", "run"]
     assert len(table) == 2 and table.columns.tolist() == run + scores + rest
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
+    for run, row in ((run, table[table["run"] == run["tag"]].iloc[0]) for run in runs):
+        pooled, mean = run["overall"]["uar"], run["fold_mean"]["uar"]
+        assert (row["uar"], row["uar_fold_mean"]) == (round(pooled, 6), round(mean, 6))
+        assert f"UAR pooled {pooled:.3f}, mean of folds {mean:.3f} ± {run['fold_std']['uar']:.3f}, 95 % [0." in printed
+        assert f"AUROC of confidence {run['auroc']:.3f}" in printed
     for pattern in ("confusion_matrix_*_cv.png", "classification_report_*.txt"):
         assert len(list(results.glob(pattern))) == 2
     before = {path: path.read_bytes() for path in results.iterdir()}
@@ -96,17 +108,77 @@ def test_one_bad_file_stops_step_4_before_it_writes(results, script):
         script("4_evaluation_metrics").main(["--results-dir", str(results / "nowhere")])
 
 
-def test_the_cross_corpus_matrix(script, tmp_path):
-    files = [made.npz(tmp_path / f"{name}.npz", *made.planted(), corpus=name) for name in ("a", "b", "c")]
-    where = ["--results-dir", str(tmp_path / "results")]
+def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
+    files = [made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i), corpus=name) for i, name in enumerate("abc")]
+    results = tmp_path / "results"
+    where = ["--results-dir", str(results)]
     script("3_train_classifiers").main(
         ["--npz-path", *map(str, files), "--cross-corpus", "--classifier", "svm", "--models-dir", str(tmp_path), *where]
     )
+    capsys.readouterr()
     script("4_evaluation_metrics").main(where)
-    (path,) = (tmp_path / "results").glob("cross_corpus_*.csv")
-    matrix = pd.read_csv(path, index_col=0)
+    printed = capsys.readouterr().out
+    (path,) = results.glob("predictions_*.csv")
+    frame, stamp = predictions.read_predictions(path)
+    table = pd.read_csv(results / "comparison.csv")
+    directions = [(train, test) for train in "abc" for test in "abc" if train != test]
+    assert table["protocol"].tolist() == [f"train {train}, test {test}" for train, test in directions]
+    assert (table["clips"] == 120).all() and (table["speakers"] == 10).all()  # each clip once per direction
+    matrix = pd.read_csv(results / f"cross_corpus_{stamp['tag']}.csv", index_col=0)
     assert matrix.shape == (3, 3) and np.isnan(np.diag(matrix)).all() and matrix.notna().to_numpy().sum() == 6
-    assert path.with_suffix(".png").stat().st_size > 5000
+    for (train, test), uar in zip(directions, table["uar"], strict=True):
+        found = json.loads((results / f"evaluation_results_{stamp['tag']}_train-{train}_test-{test}.json").read_text())
+        part = frame[frame["fold"].str.startswith(train) & (frame["corpus"] == test)]
+        expected = sk.balanced_accuracy_score(part["true"], part["predicted"])
+        assert uar == pytest.approx(expected, abs=1e-6) and matrix.loc[train, test] == pytest.approx(uar)
+        assert found["overall"]["uar"] == pytest.approx(expected) and found["direction"]["train"] == train
+        assert found["protocol_note"] == f"trained on {train}, tested on {test}"
+        assert f"UAR {uar:.3f}, 95 %" in printed
+    pooled = sk.balanced_accuracy_score(frame["true"], frame["predicted"])
+    assert f"{pooled:.3f}" not in printed and not (results / f"evaluation_results_{stamp['tag']}.json").exists()
+    assert "mean of folds" not in printed
+    assert (results / f"cross_corpus_{stamp['tag']}.png").stat().st_size > 5000
+
+
+def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys):
+    files = [made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i), corpus=name) for i, name in enumerate("ab")]
+    where = ["--results-dir", str(tmp_path / "results"), "--models-dir", str(tmp_path)]
+    script("3_train_classifiers").main(["--npz-path", *map(str, files), "--classifier", "svm", *where])
+    script("4_evaluation_metrics").main(where[:2])
+    (run,) = json.loads((tmp_path / "results" / "metrics.json").read_text())["runs"]
+    frame = pd.read_csv(next((tmp_path / "results").glob("predictions_*.csv")))
+    for corpus, part in frame.groupby("corpus"):
+        of = run["by_corpus"][corpus]
+        assert of["uar"] == pytest.approx(sk.balanced_accuracy_score(part["true"], part["predicted"]))
+        assert of["clips"] == 120 and of["interval_95"][0] < of["uar"] < of["interval_95"][1]
+    assert "    a: UAR pooled 0." in capsys.readouterr().out
+
+
+def test_the_runs_of_a_layer_curve_have_one_picture(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted()
+    layers = np.stack([vectors, vectors + 1, vectors * 2, vectors], axis=1)
+    npz = made.npz(tmp_path / "e.npz", layers, labels, speakers)
+    results = tmp_path / "results"
+    where = [
+        "--npz-path",
+        str(npz),
+        "--classifier",
+        "svm",
+        "--models-dir",
+        str(tmp_path),
+        "--results-dir",
+        str(results),
+    ]
+    for layer in ("mean", "each"):
+        script("3_train_classifiers").main([*where, "--layer", layer])
+    capsys.readouterr()
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    printed = capsys.readouterr().out
+    assert len(list(results.glob("evaluation_results_*.json"))) == 5
+    assert len(list(results.glob("confusion_matrix_*.png"))) == len(list(results.glob("fairness_*.png"))) == 1
+    assert len(list(results.glob("layer_curve_*.png"))) == 1
+    assert "layer curve of 4 runs, in no comparison: layer_curve_" in printed
+    assert pd.read_csv(results / "paired_tests.csv").empty
 
 
 @pytest.mark.slow

@@ -6,12 +6,14 @@ import made
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from sklearn.metrics import balanced_accuracy_score
 from test_significance import LABELS, evaluate, predictions, stamp
 
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.evaluation import fairness, listeners
-from speechemb.reports.text import classification_report
+from speechemb.reports.text import classification_report, speaker_warnings
+from speechemb.visualization import evaluation_figures, style
 
 
 def evaluated(female: float, male: float, seed: int = 0, speakers: int = 16, clips: int = 40) -> dict:
@@ -79,6 +81,48 @@ def test_unknown_speakers_and_genders_give_no_comparison():
     assert "by speaker" not in classification_report(nobody)
 
 
+def test_where_there_is_no_interval_the_reason_stands_in_its_place():
+    frame = predictions(0.6, 0, speakers=6)
+    constant = frame.assign(predicted="sad", p_sad=0.7, p_neutral=0.1, p_happy=0.1, p_angry=0.1)
+    alike = frame.assign(predicted=frame["true"].where(frame.index % 24 > 3, "sad"))
+    for one, why in (
+        (constant, "every answer is the same class"),
+        (alike, "no variation between speakers"),
+        (frame.assign(speaker="s1"), "fewer than two speakers"),
+        (frame.assign(predicted=frame["true"]), "the figure is exactly 1"),
+        (frame.assign(speaker=frame["speaker"].replace("s03", "")), "the speakers of 24 clips are unknown"),
+    ):
+        result = evaluate(one, stamp("run", genders={"c/s00": "male", "c/s01": "male", "c/s02": "female"}))
+        assert result["interval_95"]["uar"] is None and result["no_interval"] == why
+        report = classification_report(result)
+        assert f"95 % interval of the UAR: none: {why}" in report
+        for of in [*result["by_gender"].values(), *result["by_speaker"]]:
+            assert (of["interval_95"] is None) == bool(of["no_interval"])
+            assert of["interval_95"] is None or np.ptp(of["interval_95"]) > 0.01
+    assert "[no interval: every answer is the same class]" in classification_report(
+        evaluate(constant, stamp("run", genders={"c/s00": "male", "c/s01": "male"}))
+    )
+
+
+def test_speakers_with_one_emotion_or_few_clips_are_marked_and_warned_of():
+    frame = predictions(0.6, 0, speakers=6)
+    one, few = frame["speaker"] == "s00", frame["speaker"] == "s01"
+    kept = frame[(~one | (frame["true"] == "sad")) & (~few | (frame.index % 24 < 4))]
+    result = evaluate(kept, stamp("run"))
+    doubts = {of["speaker"]: of["doubt"] for of in result["by_speaker"] if of["doubt"]}
+    assert doubts == {"c/s00": "one emotion only", "c/s01": "few clips"}
+    report = classification_report(result)
+    assert "6 clips (one emotion only: says little)" in report and "4 clips (few clips: says little)" in report
+    first, second = speaker_warnings([result, result])
+    assert first.startswith("c, 4 classes: 1 of 6 speakers have one emotion only (c/s00): who speaks gives")
+    assert second.startswith("c, 4 classes: 1 of 6 speakers have few clips (c/s01): fewer than 10")
+    picture = evaluation_figures.fairness(result, "title").axes[0]
+    names = [label.get_text() for label in picture.get_xticklabels()]
+    assert {"s00 (n = 6)", "s01 (n = 4)"} < set(names) and "s02" in names
+    grey = [bar.get_facecolor()[:3] for bar in picture.patches].count(to_rgb(style.LIGHT_GREY))
+    assert grey == 2 and speaker_warnings([evaluate(frame, stamp("run"))]) == []
+
+
 def test_step_4_writes_bars_and_reliability(script, tmp_path):
     vectors, labels, speakers = made.planted(effect=0.8)
     genders = ["female" if int(name[1:]) % 2 else "male" for name in speakers]
@@ -139,6 +183,10 @@ def test_a_tie_is_wrong_and_a_foreign_table_is_refused(tmp_path, monkeypatch):
     table.write_text(rows[0] + "\n")
     with pytest.raises(ArtifactError, match="holds no votes"):
         listeners.listener_scores(LABELS, table)
+    for damage in (b"FileName,VoiceVote\n\xff\xfe\x00\x01", b'FileName,VoiceVote\n"' + 200_000 * b"x"):
+        table.write_bytes(damage)
+        with pytest.raises(ArtifactError, match="summaryTable.csv"):
+            listeners.listener_scores(LABELS, table)
     table.write_text("a,b\n1,2\n")
     with pytest.raises(ArtifactError, match="summaryTable.csv.*FileName"):
         listeners.listener_scores(LABELS, table)

@@ -13,7 +13,7 @@ EIGHT = [*LABELS, "calm", "fearful", "disgust", "surprised"]
 
 def result(**other) -> dict:
     """An evaluation of RAVDESS as EmoBox divides it."""
-    ravdess = {"corpora": ["ravdess"], "labels": EIGHT, "n_folds": 6, "clips": 1440}
+    ravdess = {"corpora": ["ravdess"], "labels": EIGHT, "n_folds": 6, "clips": 1440, "direction": None}
     return {**stamp("run"), **ravdess, **other}
 
 
@@ -90,4 +90,8 @@ def test_a_damaged_file_is_refused_and_a_missing_one_is_empty(tmp_path):
     figures.astype({"value": object}).assign(value="high").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="no number"):
         literature.read_figures(path)
+    for content in (b"", b"\xff\xfe\x00", b'corpus,"classes\n', b"\x89PNG\r\n\x1a\n"):
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError, match="figures.csv"):
+            literature.read_figures(path)
     assert isinstance(figures, pd.DataFrame)

@@ -1,13 +1,17 @@
-"""Paired tests between runs on the same clips: a planted difference is significant, a chance one is not."""
+"""Paired tests against a reference: a planted difference is significant, and other runs change nothing."""
+
+import json
 
 import made
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import confusion_matrix
 
-from speechemb.evaluation import comparison, counts, scores, significance
-from speechemb.metrics import classification, paired_tests
+from speechemb.artifacts import predictions as files
+from speechemb.artifacts import storage
+from speechemb.errors import InputError
+from speechemb.evaluation import scores, significance
+from speechemb.metrics import paired_tests
 from speechemb.reports.text import ranking_text
 
 LABELS = list(made.EMOTIONS)
@@ -31,6 +35,7 @@ def predictions(hit: float, seed: int, speakers: int = 12, clips: int = 24, name
 def stamp(run: str, **other) -> dict:
     """What step 3 records, as far as step 4 needs it."""
     settings = {"tag": run, "encoder": {"tag": run}, "pooling": ["mean"], "layer": "mean", "classifier": "svm"}
+    settings |= {"precision": "fp32", "tune": 0}
     how = {
         "protocol": "speaker",
         "protocol_note": "",
@@ -46,98 +51,203 @@ def stamp(run: str, **other) -> dict:
 
 def evaluate(frame: pd.DataFrame, stamp: dict) -> dict:
     """The figures of one run's predictions, as step 4 computes them."""
-    return scores.evaluate(counts.count(frame, stamp["labels"]), stamp)
+    (run,) = scores.evaluated(frame, stamp)
+    return run.result
 
 
-def comparables_of(frames: dict[str, pd.DataFrame], **other) -> list[significance.Comparable]:
-    stamps = {run: stamp(run, **other.get(run, {})) for run in frames}
-    counted = {run: counts.count(frame, stamps[run]["labels"]) for run, frame in frames.items()}
-    table = comparison.runs_table([scores.evaluate(counted[run], stamps[run]) for run in frames])
-    return significance.compare(table, counted)
+def compared(frames: dict[str, pd.DataFrame], reference: str = "", curve=(), **other) -> list[significance.Comparable]:
+    """Runs compared; `other`: run -> what its stamp has instead. The run `base` is an acoustic baseline."""
+    runs = []
+    for run, frame in frames.items():
+        acoustic = {"encoder": {"tag": "acoustic"}} if run.startswith("base") else {}
+        runs += scores.evaluated(frame, stamp(run, **{**acoustic, **other.get(run, {})}))
+    return significance.compare(runs, curve, reference)
+
+
+def verdicts(comparables: list[significance.Comparable]) -> dict[str, str]:
+    table = significance.pairs_table(comparables)
+    of = table[table["family"] == "confirmatory"]
+    return dict(zip(of["a"], of["verdict"], strict=True))
 
 
 @pytest.fixture(scope="module")
 def three():
-    """One run that is better by a lot, and two that differ by chance."""
-    return {"good": predictions(0.8, 0), "poor": predictions(0.5, 1), "other": predictions(0.51, 2)}
+    """A baseline, one run that is better by a lot, and one that differs by chance."""
+    return {"good": predictions(0.8, 0), "base": predictions(0.5, 1), "other": predictions(0.51, 2)}
 
 
 def test_a_planted_difference_is_significant_and_a_chance_one_is_not(three):
-    (group,) = comparables_of(three)
+    (group,) = compared(three)
     table = significance.pairs_table([group])
     assert table.columns.tolist() == list(significance.PAIR_COLUMNS) and len(table) == 3
-    verdicts = {frozenset((row.a, row.b)): row for row in table.itertuples()}
-    for other in ("poor", "other"):
-        row = verdicts[frozenset(("good", other))]
-        assert row.a == "good" and row.verdict == "a significantly better" and row.p_holm <= 0.05
-        assert row.difference == pytest.approx(row.uar_a - row.uar_b) and row.comparisons == 3
-    assert verdicts[frozenset(("poor", "other"))].verdict == "no significant difference"
-    order = significance.ranking_table([group])
-    assert order["run"].iloc[0] == "good" and order["place"].tolist() == [1, 2, 3]
-    assert order.columns.tolist() == list(significance.RANK_COLUMNS)
-    assert order["beats"].iloc[0].split() == order["run"].iloc[1:].tolist() and (order["beats"].iloc[1:] == "").all()
+    confirmatory, exploratory = (part for _, part in table.groupby("family"))
+    assert (confirmatory["b"] == "base").all() and (confirmatory["reference"] == "base").all()
+    assert (confirmatory["comparisons"] == 2).all() and confirmatory["p_holm"].notna().all()
+    assert verdicts([group]) == {"good": "significantly better", "other": "no significant difference"}
+    assert (table["difference"] - (table["uar_a"] - table["uar_b"])).abs().max() < 1e-12
+    assert exploratory[["a", "b"]].values.tolist() == [["good", "other"]]
+    assert exploratory["p"].item() < 0.01 and exploratory[["p_holm"]].isna().all().all()
+    assert exploratory["verdict"].item() == exploratory["reference"].item() == ""
+    order = significance.ranking_table([group]).set_index("run")
+    assert order.reset_index().columns.tolist() == ["run", *(c for c in significance.RANK_COLUMNS if c != "run")]
+    assert order["place"].tolist() == [1, 2, 3] and order.index[0] == "good"
+    assert order["verdict"].to_dict() == {**verdicts([group]), "base": "reference"}
+    swapped = compared({"good": three["base"], "base": three["good"]})
+    assert verdicts(swapped) == {"good": "significantly worse"}
 
 
 def test_the_p_values_are_those_of_the_test_holm_corrected(three):
-    (group,) = comparables_of(three)
-    by_speaker = {
-        run: np.stack([confusion_matrix(part["true"], part["predicted"], labels=LABELS) for _, part in parts])
-        for run, parts in ((run, frame.groupby("speaker")) for run, frame in three.items())
-    }
-    table = significance.pairs_table([group])
+    (group,) = compared(three)
+    table = significance.pairs_table([group]).query("family == 'confirmatory'")
     for row in table.itertuples():
-        raw = paired_tests.paired_permutation(classification.uar_of, by_speaker[row.a], by_speaker[row.b])
-        assert row.p == pytest.approx(raw)
+        a, b = (
+            np.array([(part["true"] == part["predicted"]).groupby(part["true"]).mean() for _, part in parts])
+            for parts in (three[name].groupby("speaker") for name in (row.a, row.b))
+        )
+        assert row.p == pytest.approx(paired_tests.sign_flip_test((a - b).mean(1)[None]).item())
     assert table["p_holm"].tolist() == pytest.approx(paired_tests.holm(table["p"].tolist()))
 
 
+@pytest.mark.parametrize("reference", ["", "base"])
+def test_a_verdict_does_not_depend_on_what_else_lies_in_the_folder(reference):
+    frames = {"good": predictions(0.77, 0, speakers=24), "base": predictions(0.25, 1, speakers=24)}
+    alone = compared(frames, reference)
+    crowd = {f"run{i}": predictions(0.3 + 0.003 * i, 10 + i, speakers=24) for i in range(100)}
+    # Of other classifiers, seeds or protocols: not even the corrected p changes.
+    unrelated = [{"classifier": "mlp"}, {"seed": 1}, {"tune": 20}, {"protocol": "random"}, {"n_folds": 4}]
+    other = {run: unrelated[i % 5] for i, run in enumerate(crowd)}
+    if reference:
+        other = {run: {"protocol": "random"} for run in crowd}
+    crowded = compared({**frames, **crowd}, reference, **other)
+    of = [{p.a: p for g in groups for p in g.confirmatory}["good"] for groups in (alone, crowded)]
+    assert of[0] == of[1] and of[0].verdict == "significantly better" and of[0].comparisons == 1
+    # In the same family the correction grows, and the difference stays significant.
+    same = compared({**frames, **crowd}, reference)
+    pair = {p.a: p for g in same for p in g.confirmatory}["good"]
+    assert pair.comparisons == 101 and pair.verdict == "significantly better" and pair.p_holm < 0.001
+
+
+def test_a_layer_curve_is_in_no_family(three):
+    curve = {f"layer{i}": predictions(0.5, 20 + i) for i in range(13)}
+    how = {run: {"layer": run[5:]} for run in curve}
+    (group,) = compared({**three, **curve}, curve=set(curve), **how)
+    (without,) = compared(three)
+    assert group == without
+
+
+def test_where_no_baseline_is_there_is_no_verdict_and_that_is_said(three):
+    good, other = three["good"], three["other"]
+    for frames, how in (
+        ({"good": good, "other": other}, {}),
+        ({"good": good, "base": three["base"]}, {"good": {"classifier": "mlp"}}),
+        ({"good": good, "base": three["base"]}, {"good": {"augmented": 2}}),
+    ):
+        (group,) = compared(frames, **how)
+        assert group.confirmatory == [] and len(group.exploratory) == 1
+        text = ranking_text([group])
+        assert "significant" not in text and "no acoustic baseline" in text and "--reference" in text
+    (group,) = compared({"good": good, "base1": three["base"], "base2": other})
+    assert group.confirmatory == [] and "2 acoustic baselines to choose from" in ranking_text([group])
+    (group,) = compared({"good": good, "other": other}, "other", good={"classifier": "mlp"})
+    assert verdicts([group]) == {"good": "significantly better"}
+    with pytest.raises(InputError, match="--reference othre: there is no such run; choose among good, other"):
+        compared({"good": good, "other": other}, "othre")
+
+
+@pytest.mark.parametrize(("speakers", "runs", "possible"), [(5, 1, False), (6, 1, True), (6, 2, False), (10, 25, True)])
+def test_where_no_verdict_is_possible_every_comparison_says_why(speakers, runs, possible):
+    frames = {f"run{i}": predictions(0.9, i, speakers) for i in range(runs)}
+    groups = compared({**frames, "base": predictions(0.1, 99, speakers)})
+    found = set(verdicts(groups).values())
+    if possible:
+        assert found == {"significantly better"}
+    else:
+        (verdict,) = found
+        assert verdict.startswith(f"no verdict possible: with {speakers} speakers p is at least 0.0")
+        assert "above 5%" in verdict and ("2 comparisons" in verdict) == (runs == 2)
+        assert ranking_text(groups).count(verdict) == runs
+
+
 def test_the_text_says_better_only_where_the_test_does(three):
-    text = ranking_text(comparables_of(three))
-    lines = text.splitlines()
-    assert "good: significantly better than 2, 3" in lines[1] and text.count("better") == 1
-    assert lines[2].endswith("no significant difference from 3") and "Holm" in lines[0]
-    few = ranking_text(comparables_of({run: frame[frame["speaker"] < "s05"] for run, frame in three.items()}))
-    assert "better" not in few and "fewer than 6 speakers" in few
+    lines = ranking_text(compared(three)).splitlines()
+    assert lines[1].startswith("  against base (confirmatory, 2 comparisons, Holm-corrected, 5%)")
+    assert "good: UAR 0." in lines[2] and "significantly better (p " in lines[2]
+    assert "other: UAR" in lines[3] and "no significant difference" in lines[3]
+    assert "exploratory: 1 pairs with raw p" in lines[4] and len(lines) == 5
 
 
 @pytest.mark.parametrize("change", ["clip", "label", "protocol", "folds", "leak", "class"])
 def test_only_runs_on_the_same_clips_and_protocol_are_compared(three, change):
-    pair, other = {"good": three["good"], "poor": three["poor"].copy()}, {}
+    pair, other = {"good": three["good"], "base": three["base"].copy()}, {}
     if change == "clip":
-        pair["poor"] = pair["poor"].iloc[:-1]
+        pair["base"] = pair["base"].iloc[:-1]
     if change == "label":
-        pair["poor"].loc[0, "true"] = "angry"
+        pair["base"].loc[0, "true"] = "angry"
     if change == "class":
-        pair["poor"]["p_calm"], other["labels"] = 0.0, [*LABELS, "calm"]
+        pair["base"]["p_calm"], other["labels"] = 0.0, [*LABELS, "calm"]
     other |= {"protocol": {"protocol": "random"}, "folds": {"n_folds": 6}, "leak": {"leak": "scaler"}}.get(change, {})
-    assert len(comparables_of({"good": three["good"], "poor": three["poor"]})) == 1
-    assert comparables_of(pair, poor=other) == []
+    assert len(compared({"good": three["good"], "base": three["base"]})) == 1
+    assert compared(pair, base=other) == []
 
 
 def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
-    shuffled = {"good": three["good"], "poor": three["poor"].sample(frac=1, random_state=0)}
-    (group,) = comparables_of(shuffled)
-    (straight,) = comparables_of({"good": three["good"], "poor": three["poor"]})
-    assert group == straight and group.pairs
-    unknown = {run: frame.assign(speaker="") for run, frame in shuffled.items()}
-    (group,) = comparables_of(unknown)
-    assert significance.pairs_table([group]).empty and "speaker is unknown" in ranking_text([group])
+    straight = {"good": three["good"], "base": three["base"]}
+    shuffled = {"good": three["good"], "base": three["base"].sample(frac=1, random_state=0)}
+    assert compared(shuffled) == compared(straight)
+    unknown = {run: frame.assign(speaker=frame["speaker"].replace("s00", "")) for run, frame in straight.items()}
+    groups = compared(unknown)
+    assert verdicts(groups) == {"good": "no verdict possible: the speakers of 24 clips are unknown"}
+    assert np.isnan(groups[0].confirmatory[0].p)
 
 
-def test_step_4_writes_them(script, tmp_path, capsys):
+def test_the_unit_is_the_group_where_a_speaker_is_unknown(three):
+    frames = {"good": three["good"], "base": three["base"]}
+    known = {run: frame.assign(group="c/" + frame["speaker"]) for run, frame in frames.items()}
+    assert compared(known)[0].confirmatory == compared(frames)[0].confirmatory
+    rest = {}
+    for run, frame in known.items():
+        unknown = frame["speaker"].isin(["s00", "s01"])
+        group = frame["group"].where(~unknown, "c/session:1")
+        rest[run] = frame.assign(speaker=frame["speaker"].where(~unknown, ""), group=group)
+    (group,) = compared(rest)
+    assert (group.units, group.unit) == (11, "speaker or session") and verdicts([group])["good"] == significance.BETTER
+    result = evaluate(rest["good"], stamp("good"))
+    assert result["interval_95"]["uar"] and (result["units"], result["speakers"]) == (11, 10)
+
+
+@pytest.fixture
+def folder(script, tmp_path):
+    """A folder of results with the runs of an acoustic baseline, an encoder and another encoder."""
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
     results = tmp_path / "results"
-    for name, strength in (("strong", 3.0), ("weak", 0.5)):
-        rng = np.random.default_rng(1)
-        rows = vectors + rng.normal(size=vectors.shape) * (0 if name == "strong" else 3) * strength
-        npz = made.npz(tmp_path / f"{name}.npz", rows, labels, speakers)
-        layer = "last" if name == "weak" else "mean"
-        where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(results)]
-        script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", "--layer", layer, *where])
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers)
+    where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(results)]
+    script("3_train_classifiers").main(["--npz-path", str(npz), "--classifier", "svm", *where])
+    (path,) = results.glob("predictions_*.csv")
+    frame, found = files.read_predictions(path)
+    rng = np.random.default_rng(0)
+    for tag, hit in (("acoustic", 0.4), ("strong", 0.9)):
+        right = rng.random(len(frame)) < hit
+        wrong = frame["true"].map(dict(zip(LABELS, LABELS[1:] + LABELS[:1], strict=True)))
+        answers = frame["true"].where(right, wrong)
+        p = {f"p_{label}": np.where(answers == label, 0.7, 0.1) for label in LABELS}
+        run = {**found, "tag": f"{tag}-svm", "encoder": {**found["encoder"], "tag": tag}}
+        storage.write_csv(results / f"predictions_{tag}-svm.csv", frame.assign(predicted=answers, **p), run)
+    return results
+
+
+def test_step_4_writes_them(script, folder, capsys):
     capsys.readouterr()
-    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    script("4_evaluation_metrics").main(["--results-dir", str(folder)])
     printed = capsys.readouterr().out
-    table, order = pd.read_csv(results / "paired_tests.csv"), pd.read_csv(results / "ranking.csv")
-    assert len(table) == 1 and len(order) == 2 and (results / "ranking.png").read_bytes()[:4] == b"\x89PNG"
-    assert ("significantly better" in printed) == (table["verdict"][0] == "a significantly better")
-    assert order["uar"].is_monotonic_decreasing and order["speakers"].tolist() == [8, 8]
+    table, order = pd.read_csv(folder / "paired_tests.csv"), pd.read_csv(folder / "ranking.csv")
+    assert table["family"].tolist() == ["confirmatory", "confirmatory", "exploratory"]
+    assert len(order) == 3 and (folder / "ranking.png").read_bytes()[:4] == b"\x89PNG"
+    assert "strong-svm: UAR 0.8" in printed and "significantly better (p 0.0078, corrected 0.016)" in printed
+    assert order["uar"].is_monotonic_decreasing and order["speakers"].tolist() == [8, 8, 8]
+    script("4_evaluation_metrics").main(["--results-dir", str(folder), "--reference", "strong-svm"])
+    table = pd.read_csv(folder / "paired_tests.csv").query("family == 'confirmatory'")
+    assert table["b"].tolist() == ["strong-svm"] * 2 and table["verdict"].tolist() == ["significantly worse"] * 2
+    assert "--reference strong-svm" in json.loads((folder / "paired_tests.meta.json").read_text())["command"]
+    with pytest.raises(InputError, match="--reference weak: there is no such run"):
+        script("4_evaluation_metrics").main(["--results-dir", str(folder), "--reference", "weak"])

@@ -160,6 +160,30 @@ def test_calibration_error_agrees_with_its_definition(n_bins):
     assert np.isnan(bins["accuracy"][~used]).all()
 
 
+def test_confidence_and_likelihood_are_scikit_learns():
+    rng = np.random.default_rng(3)
+    true = rng.integers(0, 4, 500)
+    probabilities = rng.dirichlet(np.ones(4), 500).round(1)  # rounded: many ties
+    probabilities /= probabilities.sum(1, keepdims=True)
+    probabilities[:3] = [1, 0, 0, 0]  # a certain answer, which is wrong for some
+    true[:3] = [0, 1, 2]
+    right = probabilities.argmax(1) == true
+    expected = sk.roc_auc_score(right, probabilities.max(1))
+    assert calibration.confidence_auroc(true, probabilities) == pytest.approx(expected, abs=1e-12)
+    expected = sk.log_loss(true, probabilities, labels=range(4))
+    assert calibration.negative_log_likelihood(true, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+def test_confidence_of_constant_right_and_wrong_answers():
+    same, sure = np.tile([0.7, 0.1, 0.1, 0.1], (40, 1)), np.tile([0.97, 0.01, 0.01, 0.01], (40, 1))
+    true = np.arange(40) % 4
+    assert calibration.confidence_auroc(true, same) == 0.5  # the same for all, so it tells nothing
+    assert calibration.confidence_auroc(true, np.where((true == 0)[:, None], sure, same)) == 1
+    assert calibration.confidence_auroc(np.zeros(40, int), same) is None
+    assert calibration.confidence_auroc(np.ones(40, int), same) is None
+    assert calibration.negative_log_likelihood(true, np.full((40, 4), 0.25)) == pytest.approx(np.log(4))
+
+
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_classifier():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(4), 50_000)

@@ -113,10 +113,27 @@ def test_no_interval_where_the_spread_cannot_be_estimated():
         assert np.isnan(low) and np.isnan(high)
 
 
-def test_interval_of_constant_predictions_is_the_chance_level_and_absent_classes_are_survived():
+def test_where_units_do_not_vary_there_is_no_interval_but_the_reason():
     constant = np.zeros((6, 3, 3))
     constant[:, :, 0] = np.arange(1, 19).reshape(6, 3)
-    assert intervals.speaker_interval(uar_of, constant) == pytest.approx((1 / 3, 1 / 3))
+    rare = constant.copy()
+    rare[1:, 2] = 0  # one speaker alone has the third class: resamples that lack it have another UAR
+    alike = np.tile(10 * np.eye(3) + 1, (6, 1, 1))
+    for confusions, why in (
+        (constant, "every answer is the same class"),
+        (rare, "every answer is the same class"),
+        (alike, "no variation between speakers"),
+        (alike * np.arange(1, 7)[:, None, None], "no variation between speakers"),
+        (alike[:1], "fewer than two speakers"),
+        (np.tile(np.eye(3), (4, 1, 1)), "the figure is exactly 1"),
+    ):
+        assert np.isnan(intervals.speaker_interval(uar_of, confusions)).all()
+        assert intervals.why_no_interval(uar_of, confusions) == why
+    assert intervals.why_no_interval(uar_of, speakers(6, 6)) == ""
+    assert intervals.why_no_interval(uar_of, alike, "session") == "no variation between sessions"
+
+
+def test_absent_classes_are_survived():
     rare = speakers(6, 6)
     rare[1:, 2] = 0  # one speaker alone has the third class: many resamples lack it
     low, high = intervals.speaker_interval(uar_of, rare)
@@ -126,45 +143,63 @@ def test_interval_of_constant_predictions_is_the_chance_level_and_absent_classes
 # The paired test
 
 
-def test_paired_test_agrees_with_scipy_exactly_when_all_exchanges_are_enumerated():
-    for seed in range(5):
-        a, b = speakers(seed, 9, hit=0.65), speakers(100 + seed, 9, hit=0.6)
-        expected = stats.permutation_test(
-            (accuracy_of(a), accuracy_of(b)), lambda x, y: x.mean() - y.mean(), permutation_type="samples"
-        ).pvalue
-        assert paired_tests.paired_permutation(accuracy_of, a, b) == pytest.approx(expected, abs=1e-12)
-        assert paired_tests.paired_permutation(accuracy_of, b, a) == pytest.approx(expected, abs=1e-12)
-        random = paired_tests.paired_permutation(accuracy_of, a, b, n=500)
-        assert random == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / 500) + 0.002)
+def p_of(a, b, **how) -> float:
+    return paired_tests.sign_flip_test(paired_tests.speaker_differences(a, b)[None], **how).item()
 
 
-def test_paired_test_of_uar_agrees_with_the_definition():
+def test_speakers_differences_add_up_to_the_difference_in_uar_under_every_exchange():
     a, b = speakers(7, 6, clips=5), speakers(8, 6, clips=5)
     a[2, 1], b[2, 1] = 0, 0  # a speaker without the second class
-    differences = [
-        abs(uar_of(np.where(swap, b.T, a.T).T.sum(0)) - uar_of(np.where(swap, a.T, b.T).T.sum(0)))
-        for swap in itertools.product([False, True], repeat=6)
-    ]
-    expected = np.mean(np.array(differences) >= differences[0] - 1e-12)
-    assert paired_tests.paired_permutation(uar_of, a, b) == pytest.approx(expected, abs=1e-12)
+    of = paired_tests.speaker_differences(a, b)
+    for swap in itertools.product([False, True], repeat=6):
+        exchanged = np.where(swap, b.T, a.T).T, np.where(swap, a.T, b.T).T
+        signs = 1 - 2 * np.array(swap)
+        assert (signs * of).sum() == pytest.approx(uar_of(exchanged[0].sum(0)) - uar_of(exchanged[1].sum(0)), abs=1e-12)
+    absent = np.zeros((6, 4, 4))  # a class that nobody speaks is not among those that are averaged
+    absent[:, :3, :3] = a
+    other = np.zeros((6, 4, 4))
+    other[:, :3, :3] = b
+    np.testing.assert_allclose(paired_tests.speaker_differences(absent, other), of)
+    both = paired_tests.speaker_differences(np.stack([a, b]), np.stack([b, b]))
+    np.testing.assert_allclose(both, [of, np.zeros(6)])
+
+
+@pytest.mark.parametrize("n", [2, 3, 9, 12])
+def test_p_is_scipys_when_all_exchanges_are_counted(n):
+    for seed in range(5):
+        d = paired_tests.speaker_differences(speakers(seed, n, hit=0.65), speakers(100 + seed, n, hit=0.6))
+        expected = stats.permutation_test((d, -d), lambda x, y: x.sum() - y.sum(), permutation_type="samples").pvalue
+        assert paired_tests.sign_flip_test([d, -d]) == pytest.approx([expected] * 2, abs=1e-12)
+
+
+def test_random_exchanges_give_nearly_the_same(monkeypatch):
+    pairs = np.array([paired_tests.speaker_differences(speakers(i, 14), speakers(50 + i, 14)) for i in range(6)])
+    exact = paired_tests.sign_flip_test(pairs)
+    monkeypatch.setattr(paired_tests, "EXACT", 10)
+    monkeypatch.setattr(paired_tests, "_BLOCK", 30_000)  # several blocks, the last one smaller
+    drawn = paired_tests.sign_flip_test(pairs, n=20_000)
+    np.testing.assert_allclose(drawn, exact, atol=4 * np.sqrt(0.25 / 20_000))
+    assert (drawn == paired_tests.sign_flip_test(pairs, n=20_000)).all()
+    # What else is tested at the same time changes nothing.
+    assert paired_tests.sign_flip_test(pairs[:1], n=20_000) == pytest.approx(drawn[:1])
 
 
 def test_paired_test_knows_equal_runs_single_speakers_and_the_smallest_p():
     a, worse = (
-        np.tile(10 * np.eye(3), (20, 1, 1)),
-        np.tile(8 * np.eye(3) + np.roll(2 * np.eye(3), 1, 1), (20, 1, 1)),
+        np.tile(10 * np.eye(3), (40, 1, 1)),
+        np.tile(8 * np.eye(3) + np.roll(2 * np.eye(3), 1, 1), (40, 1, 1)),
     )
-    assert paired_tests.paired_permutation(uar_of, a, a) == 1
-    assert paired_tests.paired_permutation(uar_of, a[:1], worse[:1]) == 1
-    assert paired_tests.paired_permutation(uar_of, a[:8], worse[:8]) == 2 / 2**8
-    assert 0 < paired_tests.paired_permutation(uar_of, a, worse, n=999) <= 0.002
+    assert p_of(a, a) == 1
+    for n in (1, 2, 8, 24, 32):
+        assert p_of(a[:n], worse[:n]) == paired_tests.smallest_p(n) == min(2 / 2**n, 1)
+    assert p_of(a, worse, n=999) == paired_tests.smallest_p(40, 999) == 0.001
 
 
 def test_paired_test_refuses_runs_on_other_clips():
     a = speakers(9, 5)
     for b in (a[:4], np.roll(a, 1, axis=1) + np.eye(3, dtype=int)):
         with pytest.raises(ValueError, match="same clips"):
-            paired_tests.paired_permutation(uar_of, a, b)
+            paired_tests.speaker_differences(a, b)
 
 
 # Many runs
@@ -176,56 +211,6 @@ def test_holm_gives_what_r_gives():
     assert paired_tests.holm([0.04, 0.001, 0.6, 0.03]) == pytest.approx([0.09, 0.004, 0.6, 0.09])
     assert paired_tests.holm([0.7, 0.8]) == [1, 1]
     assert paired_tests.holm([0.2]) == [0.2] and paired_tests.holm([]) == []
-
-
-@pytest.fixture(scope="module")
-def ranked():
-    """Two good runs that differ by little, and a bad one."""
-    good = speakers(10, 16, clips=30, hit=0.8, spread=0.05)
-    other = good.copy()
-    other[0, 0] = other[0, 0, [1, 0, 2]]
-    bad = speakers(11, 16, clips=30, hit=0.5, spread=0.05)
-    runs = np.stack([bad, good, other])
-    return runs, paired_tests.compare(["bad", "good", "other"], runs, uar_of)
-
-
-def test_ranking_says_better_only_where_the_corrected_test_says_so(ranked):
-    runs, result = ranked
-    assert [run["name"] for run in result["runs"]] == ["good", "other", "bad"]
-    assert [run["beats"] for run in result["runs"]] == [["bad"], ["bad"], []]
-    pairs = {(pair["better"], pair["worse"]): pair for pair in result["pairs"]}
-    assert set(pairs) == {("good", "other"), ("good", "bad"), ("other", "bad")}
-    raw = {("good", "other"): (runs[1], runs[2]), ("good", "bad"): (runs[1], runs[0])}
-    for names, (a, b) in raw.items():
-        assert pairs[names]["p"] == paired_tests.paired_permutation(uar_of, a, b)
-        assert pairs[names]["difference"] == pytest.approx(uar_of(a.sum(0)) - uar_of(b.sum(0)))
-    assert [pair["p_holm"] for pair in result["pairs"]] == paired_tests.holm([pair["p"] for pair in result["pairs"]])
-
-
-def test_ranking_of_equal_runs_beats_nobody():
-    same = speakers(12, 8)
-    result = paired_tests.compare(["x", "y", "z"], [same, same, same], uar_of)
-    assert all(run["beats"] == [] and run["value"] == uar_of(same.sum(0)) for run in result["runs"])
-    alone = paired_tests.compare(["x"], [same], uar_of)
-    assert alone["runs"][0]["beats"] == [] and alone["pairs"] == []
-    with pytest.raises(ValueError, match="2 names for 1 runs"):
-        paired_tests.compare(["x", "y"], [same], uar_of)
-
-
-def test_only_distant_runs_differ_significantly():
-    right = np.array([[12] * 8, [16, 4] * 4, [8] * 8])  # of 20 clips a class, by run and speaker
-    runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    result = paired_tests.compare(["x", "y", "z"], runs, uar_of)
-    assert [run["beats"] for run in result["runs"]] == [["z"], [], []]
-    assert [pair["p_holm"] for pair in result["pairs"] if pair["p"] == 2 / 2**8] == [6 / 2**8]
-
-
-def test_ranking_corrects_for_the_number_of_pairs():
-    right = np.array([[12] * 6, [16, 4] * 3, [8] * 6])
-    runs = right[..., None, None] * np.eye(3) + (20 - right)[..., None, None] * np.roll(np.eye(3), 1, 1)
-    assert paired_tests.paired_permutation(uar_of, runs[0], runs[2]) < 0.05
-    result = paired_tests.compare(["x", "y", "z"], runs, uar_of)
-    assert all(run["beats"] == [] for run in result["runs"])
 
 
 # The short simulation (the long one: benchmarks/interval_coverage.py)
@@ -253,15 +238,17 @@ def test_the_simulation_finds_a_wrong_interval_out(simulation, monkeypatch, tmp_
 
 @pytest.mark.slow
 def test_the_simulation_finds_a_wrong_test_out(simulation, monkeypatch):
-    def by_clips(statistic, a, b, n):
-        """Takes every tenth of a speaker's clips for a speaker of their own."""
-        return paired_tests.paired_permutation(statistic, np.repeat(a, 10, 0), np.repeat(b, 10, 0), n=n)
+    right = simulation.test
 
-    monkeypatch.setattr(simulation, "paired_permutation", by_clips)
+    def by_clips(a, b):
+        """Takes every tenth of a speaker's clips for a speaker of their own."""
+        return right(np.repeat(a, 10, 1), np.repeat(b, 10, 1))
+
+    monkeypatch.setattr(simulation, "test", by_clips)
     assert not simulation.holds(simulation.measure(simulation.Setting(8, 4, True), runs=150, seed=0))
 
 
 def test_the_examples_in_the_docstrings():
-    for module, least in ((confusion, 2), (intervals, 3), (paired_tests, 6)):
+    for module, least in ((confusion, 2), (intervals, 3), (paired_tests, 3)):
         result = doctest.testmod(module)
         assert result.attempted > least and result.failed == 0

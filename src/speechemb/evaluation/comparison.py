@@ -15,44 +15,59 @@ _PROVENANCE = ("kind", "schema", "versions", "git")
 
 
 def runs_table(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per run, best UAR first within the same corpora, classes and protocol: only those rows are comparable."""
+    """One row per run, best UAR first within the same corpora, classes and protocol: only those rows are comparable.
+
+    A cross-corpus run has a row for each direction.
+    """
     table = pd.DataFrame([run_row(result) for result in results])
     order = {"corpora": True, "classes": True, "protocol": True, "uar": False}
     return table.sort_values(list(order), ascending=list(order.values()), kind="stable", ignore_index=True)
 
 
 def run_row(result: dict[str, Any]) -> dict[str, Any]:
-    """A run's row of the comparison table; its keys are the table's columns, in the order a reader needs them in."""
+    """A run's row of the comparison table; its keys are the table's columns, in the order a reader needs them in.
+
+    `uar` is pooled: over all out-of-fold predictions together. `uar_fold_mean` is the mean over folds.
+    """
     low, high = uar_interval(result)
     return {
         "corpora": "+".join(result["corpora"]),
         "classes": len(result["labels"]),
         "encoder": result["encoder"]["tag"],
         "pooling": "+".join(result["pooling"]),
+        "precision": result["precision"],
         "layer": result["layer"],
         "classifier": result["classifier"],
+        "tune": result["tune"],
+        "seed": result["seed"],
+        "augmented": result["augmented"],
         "protocol": protocol_of(result),
         "uar": result["overall"]["uar"],
         "uar_low": low,
         "uar_high": high,
+        "uar_fold_mean": result["fold_mean"]["uar"],
         "uar_fold_std": result["fold_std"]["uar"],
         "accuracy": result["overall"]["accuracy"],
         "weighted_f1": result["overall"]["weighted_f1"],
         "macro_f1": result["overall"]["macro_f1"],
+        "auroc": np.nan if result["auroc"] is None else result["auroc"],
+        "nll": result["nll"],
+        "calibration_error": result["calibration_error"],
         "chance_uar": result["chance_uar"],
         "majority_accuracy": result["majority"]["accuracy"],
         "clips": result["clips"],
+        "windowed": result["windowed"],
         "speakers": result["speakers"],
         "speakers_on_both_sides": result["speakers_on_both_sides"],
-        "run": result["tag"],
+        "run": result["name"],
     }
 
 
 def protocol_of(result: dict[str, Any]) -> str:
     """`speaker x5`, `random x5 (optimistic)`: rows of one table that differ in it are not comparable."""
-    words = result["protocol"]
-    if words != "cross-corpus":
-        words += f" x{result['n_folds']}"
+    if direction := result["direction"]:
+        return f"train {direction['train']}, test {direction['test']}"
+    words = f"{result['protocol']} x{result['n_folds']}"
     if result["repeats"] > 1:
         words += f", {result['repeats']} times"
     if result["protocol"] == "random":
@@ -62,9 +77,21 @@ def protocol_of(result: dict[str, Any]) -> str:
     return words
 
 
+def settings_words(row: Any) -> str:
+    """What was run, of a row of a table: `wavlm_base mean, bf16, layer mean, svm, tuned 20, seed 1, 2 copies`.
+
+    Only what is not the default is named after the classifier.
+    """
+    words = [f"{row.encoder} {row.pooling}", row.precision, f"layer {row.layer}", row.classifier]
+    words += [f"tuned {row.tune}"] if row.tune else []
+    words += [f"seed {row.seed}"] if row.seed else []
+    return ", ".join(words + ([f"{row.augmented} augmented copies"] if row.augmented else []))
+
+
 def uar_interval(result: dict[str, Any]) -> tuple[float, float]:
     """The 95 % interval of UAR, (nan, nan) where there is none."""
-    return tuple(result["interval_95"]["uar"] or (np.nan, np.nan))
+    low, high = result["interval_95"]["uar"] or (np.nan, np.nan)
+    return low, high
 
 
 def without_details(result: dict[str, Any]) -> dict[str, Any]:
@@ -72,13 +99,13 @@ def without_details(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in _DETAILS + _PROVENANCE}
 
 
-def stamp_of(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The provenance of a file made from several evaluations."""
-    return provenance.stamp("metrics", SCHEMA, evaluations=[result["fingerprint"] for result in results])
+def stamp_of(results: list[dict[str, Any]], command: str = "") -> dict[str, Any]:
+    """The stamp of a file that a command made from several evaluations."""
+    return provenance.stamp("metrics", SCHEMA, command, evaluations=[result["fingerprint"] for result in results])
 
 
 def layer_curves(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
-    """UAR with its interval by layer, of runs that differ in the layer only: `<tag without layer>` -> table.
+    """UAR with its interval by layer, of runs that differ in the layer only: `<name without layer>` -> table.
 
     Columns: layer (int), uar, uar_low, uar_high, chance_uar, run. Only where at least three single layers were run.
     """
@@ -87,7 +114,12 @@ def layer_curves(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
         if result["layer"].isdecimal():
             low, high = uar_interval(result)
             row = {"layer": int(result["layer"]), "uar": result["overall"]["uar"], "uar_low": low, "uar_high": high}
-            name = re.sub(rf"-layer{result['layer']}(?=-)", "", result["tag"])
-            rows.setdefault(name, []).append({**row, "chance_uar": result["chance_uar"], "run": result["tag"]})
+            name = re.sub(rf"-layer{result['layer']}(?=-)", "", result["name"])
+            rows.setdefault(name, []).append({**row, "chance_uar": result["chance_uar"], "run": result["name"]})
     curves = {name: pd.DataFrame(found).sort_values("layer", ignore_index=True) for name, found in rows.items()}
     return {name: curve for name, curve in curves.items() if len(curve) >= 3}
+
+
+def runs_of_curves(curves: dict[str, pd.DataFrame]) -> set[str]:
+    """The names of the runs that are points of a layer curve."""
+    return {run for curve in curves.values() for run in curve["run"]}

@@ -1,7 +1,8 @@
 """The predictions of one run, counted once: every figure and test of the run is computed from these counts."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,22 +12,24 @@ from speechemb.metrics import calibration, confusion
 from speechemb.metrics.confusion import Indices
 from speechemb.speakers import within_corpus
 
+SESSION = "session:"  # begins the unit of clips whose speaker is unknown
+
 
 @dataclass(frozen=True)
 class Counts:
-    """Confusion matrices (int64, rows are true classes) and reliability bins of one run.
+    """Confusion matrices (int64, rows are true classes) and calibration of one run.
 
-    A clip that was predicted several times (`--repeats`, cross-corpus) counts as often.
+    A clip that was predicted several times (`--repeats`) counts as often. Units are what is resampled: speakers, and
+    sessions where speakers are unknown.
     """
 
     labels: list[str]  # the K classes
     by_clip: NDArray[np.int64]  # (C, K, K), in the order of clip ids
+    clip_corpora: NDArray[np.str_]  # (C,)
     clip_speakers: NDArray[np.str_]  # (C,) `<corpus>/<speaker>`, empty: unknown
-    speakers: NDArray[np.str_]  # (S,) the known ones, sorted
-    by_speaker: NDArray[np.int64]  # (S, K, K)
+    clip_units: NDArray[np.str_]  # (C,) `<corpus>/<speaker>` or `<corpus>/session:<session>`, empty: none known
     by_fold: dict[str, NDArray[np.int64]]  # fold -> (K, K)
-    by_cell: dict[tuple[str, str], NDArray[np.int64]]  # (fold, test corpus) -> (K, K)
-    reliability: dict[str, NDArray]  # see `calibration.reliability`
+    calibration: dict[str, Any]  # `auroc`, `nll`, `calibration_error`, `reliability`, see `metrics.calibration`
     tested: str  # equal for runs over the same classes of the same clips, each tested as often
 
     @property
@@ -35,9 +38,52 @@ class Counts:
         return self.by_clip.sum(0)
 
     @property
-    def all_speakers_known(self) -> bool:
-        """Whether every clip has a speaker: only then are there intervals and tests over speakers."""
-        return bool((self.clip_speakers != "").all())
+    def speakers(self) -> list[str]:
+        """The known speakers, sorted."""
+        return sorted(set(self.clip_speakers.tolist()) - {""})
+
+    @property
+    def units(self) -> list[str]:
+        """The known units, sorted."""
+        return sorted(set(self.clip_units.tolist()) - {""})
+
+    @property
+    def by_speaker(self) -> NDArray[np.int64]:
+        """(S, K, K) of the known speakers."""
+        return self._summed(self.clip_speakers)
+
+    @property
+    def by_unit(self) -> NDArray[np.int64]:
+        """(U, K, K) of the known units."""
+        return self._summed(self.clip_units)
+
+    @property
+    def unit_word(self) -> str:
+        """What the units are: `speaker`, `session`, or both."""
+        sessions = [unit.partition("/")[2].startswith(SESSION) for unit in self.units]
+        if not any(sessions):
+            return "speaker"
+        return "session" if all(sessions) else "speaker or session"
+
+    @property
+    def why_no_units(self) -> str:
+        """Why nothing can be resampled; empty where every clip has a unit."""
+        unknown = int((self.clip_units == "").sum())
+        return f"the speakers of {unknown} clips are unknown" if unknown else ""
+
+    def taken(self, clips: NDArray[np.bool_]) -> "Counts":
+        """The counts of a part of the clips `(C,)`; folds and calibration stay those of all."""
+        parts = {
+            name: getattr(self, name)[clips] for name in ("by_clip", "clip_corpora", "clip_speakers", "clip_units")
+        }
+        return replace(self, **parts)
+
+    def _summed(self, names: NDArray[np.str_]) -> NDArray[np.int64]:
+        known = names != ""
+        found, where = np.unique(names[known], return_inverse=True)
+        matrices = np.zeros((len(found), *self.by_clip.shape[1:]), dtype=np.int64)
+        np.add.at(matrices, where, self.by_clip[known])
+        return matrices
 
 
 def count(predictions: pd.DataFrame, labels: list[str]) -> Counts:
@@ -46,21 +92,20 @@ def count(predictions: pd.DataFrame, labels: list[str]) -> Counts:
     predicted = confusion.indices(predictions["predicted"].tolist(), labels, "predicted")
     probabilities = predictions[[f"p_{label}" for label in labels]].to_numpy()
     ids, first, clip = np.unique(predictions["clip_id"].to_numpy(np.str_), return_index=True, return_inverse=True)
-    by_clip = confusion.matrices(true, predicted, clip, len(ids), len(labels))
-    clip_speakers = speakers_of(predictions)[first]
-    known = clip_speakers != ""
-    speakers, speaker = np.unique(clip_speakers[known], return_inverse=True)
-    by_speaker = np.zeros((len(speakers), *by_clip.shape[1:]), dtype=np.int64)
-    np.add.at(by_speaker, speaker, by_clip[known])
+    bins = calibration.reliability(true, probabilities)
     return Counts(
         labels=labels,
-        by_clip=by_clip,
-        clip_speakers=clip_speakers,
-        speakers=speakers,
-        by_speaker=by_speaker,
-        by_fold=_count_by(predictions, "fold", true, predicted, len(labels)),
-        by_cell=_count_by(predictions, ["fold", "corpus"], true, predicted, len(labels)),
-        reliability=calibration.reliability(true, probabilities),
+        by_clip=confusion.matrices(true, predicted, clip, len(ids), len(labels)),
+        clip_corpora=predictions["corpus"].to_numpy(np.str_)[first],
+        clip_speakers=speakers_of(predictions)[first],
+        clip_units=units_of(predictions)[first],
+        by_fold=_by_fold(predictions, true, predicted, len(labels)),
+        calibration={
+            "auroc": calibration.confidence_auroc(true, probabilities),
+            "nll": calibration.negative_log_likelihood(true, probabilities),
+            "calibration_error": calibration.expected_calibration_error(bins),
+            "reliability": bins,
+        },
         tested=_digest(predictions, labels),
     )
 
@@ -70,18 +115,22 @@ def speakers_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
     return within_corpus(predictions["corpus"].to_numpy(np.str_), predictions["speaker"].to_numpy(np.str_))
 
 
-def _count_by(
-    predictions: pd.DataFrame, columns: str | list[str], true: Indices, predicted: Indices, n_classes: int
-) -> dict:
-    """Value (or values) of the columns -> confusion matrix, sorted."""
-    groups = predictions.groupby(columns, sort=True)
-    names = groups.size().index.tolist()
-    matrices = confusion.matrices(true, predicted, groups.ngroup().to_numpy(), len(names), n_classes)
-    return dict(zip(names, matrices, strict=True))
+def units_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
+    """What is resampled with each prediction, empty where nothing is known."""
+    if "group" not in predictions:  # predictions of schema 1
+        return speakers_of(predictions)
+    return predictions["group"].to_numpy(np.str_)
+
+
+def _by_fold(predictions: pd.DataFrame, true: Indices, predicted: Indices, n_classes: int) -> dict[str, NDArray]:
+    """Fold -> confusion matrix, sorted."""
+    names, fold = np.unique(predictions["fold"].to_numpy(np.str_), return_inverse=True)
+    matrices = confusion.matrices(true, predicted, fold, len(names), n_classes)
+    return dict(zip(names.tolist(), matrices, strict=True))
 
 
 def _digest(predictions: pd.DataFrame, labels: list[str]) -> str:
-    """SHA-256 over the classes and, in any order, the clips with their true labels, corpora and speakers."""
+    """SHA-256 over the classes and, in any order, the clips with their true labels, corpora, speakers and units."""
     columns = [predictions[name] for name in ("clip_id", "true", "corpus", "speaker")]
-    clips = sorted(zip(*columns, strict=True))
+    clips = sorted(zip(*columns, units_of(predictions), strict=True))
     return hashlib.sha256(repr((sorted(labels), clips)).encode()).hexdigest()

@@ -3,7 +3,7 @@
 Genders are compared over their speakers: the interval of each is over its speakers, and the p-value of the gap comes
 from permuting the genders over the speakers. The interval of a single speaker is over that speaker's clips, the only
 unit there is. The worst of many speakers is low by chance too, and its interval does not correct for having been picked
-as the worst.
+as the worst. The UAR of a speaker with one emotion only, or with few clips, says little: such speakers are marked.
 """
 
 from typing import Any
@@ -15,6 +15,7 @@ from speechemb.evaluation.counts import Counts
 from speechemb.metrics import classification, intervals
 
 SHUFFLES = 10_000
+FEW = 10  # clips
 
 
 def fairness_of(counts: Counts, genders: dict[str, str], repeats: int = 1) -> dict[str, Any]:
@@ -26,20 +27,21 @@ def fairness_of(counts: Counts, genders: dict[str, str], repeats: int = 1) -> di
         repeats: how often every clip was predicted; each clip counts once
 
     Returns:
-        `by_gender`: gender -> clips, speakers, uar, accuracy, interval_95 (of UAR; null for fewer than two speakers);
+        `by_gender`: gender -> clips, speakers, uar, accuracy, interval_95 (of UAR, or null), no_interval (why);
         `gender_gap`: better, worse, difference, p; null unless two or more genders have speakers;
-        `by_speaker`: speaker, gender, clips, uar, interval_95, the worst first
+        `by_speaker`: speaker, gender, clips, uar, interval_95, no_interval, doubt (`one emotion only`, `few clips` or
+        empty), the worst first
     """
     confusions = counts.by_speaker / repeats
-    gender_of = np.array([genders.get(speaker, "") for speaker in counts.speakers.tolist()], dtype=np.str_)
+    gender_of = np.array([genders.get(speaker, "") for speaker in counts.speakers], dtype=np.str_)
     by_gender = {
         gender: gender_figures(confusions[gender_of == gender]) for gender in sorted(set(gender_of.tolist()) - {""})
     }
     by_speaker = []
-    for speaker, gender, matrix in zip(counts.speakers.tolist(), gender_of.tolist(), confusions, strict=True):
+    for speaker, gender, matrix in zip(counts.speakers, gender_of.tolist(), confusions, strict=True):
         clips = counts.by_clip[counts.clip_speakers == speaker] / repeats
-        figures = {"clips": round(matrix.sum()), "uar": float(classification.uar_of(matrix))}
-        by_speaker.append({"speaker": speaker, "gender": gender, **figures, "interval_95": uar_interval(clips)})
+        figures = {"clips": len(clips), "uar": float(classification.uar_of(matrix)), **uar_interval(clips, "clip")}
+        by_speaker.append({"speaker": speaker, "gender": gender, **figures, "doubt": doubt_of(matrix)})
     by_speaker.sort(key=lambda row: (row["uar"], row["speaker"]))
     gap = gender_gap(by_gender, confusions, gender_of)
     return {"by_gender": by_gender, "gender_gap": gap, "by_speaker": by_speaker}
@@ -53,14 +55,23 @@ def gender_figures(confusions: NDArray) -> dict[str, Any]:
         "speakers": len(confusions),
         "uar": float(classification.uar_of(total)),
         "accuracy": float(classification.accuracy_of(total)),
-        "interval_95": uar_interval(confusions),
+        **uar_interval(confusions, "speaker"),
     }
 
 
-def uar_interval(confusions: NDArray) -> list[float] | None:
-    """95 % interval of UAR over the units (speakers, or the clips of one); None where there is none."""
+def uar_interval(confusions: NDArray, unit: str) -> dict[str, Any]:
+    """`interval_95` of UAR over the units (speakers, or the clips of one), null where there is none, and why."""
     low, high = intervals.speaker_interval(classification.uar_of, confusions)
-    return None if np.isnan(low) else [low, high]
+    if np.isnan(low):
+        return {"interval_95": None, "no_interval": intervals.why_no_interval(classification.uar_of, confusions, unit)}
+    return {"interval_95": [low, high], "no_interval": ""}
+
+
+def doubt_of(matrix: NDArray) -> str:
+    """Why the UAR of a speaker with these confusions (K, K) says little; empty where it says something."""
+    if np.count_nonzero(matrix.sum(1)) < 2:
+        return "one emotion only"
+    return "few clips" if matrix.sum() < FEW else ""
 
 
 def gender_gap(by_gender: dict[str, dict], confusions: NDArray, gender_of: NDArray) -> dict[str, Any] | None:

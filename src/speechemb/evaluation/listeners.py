@@ -54,8 +54,13 @@ def listener_scores(labels: list[str], table: Path | None = None) -> dict[str, A
 
 def read_votes(table: Path) -> list[tuple[str, str]]:
     """Acted emotion, and the one that listeners chose (or `_NONE`), of every clip in the table."""
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ArtifactError(
+            f"{shown(table)} is not a CSV ({error}): get it from {cremad.SOURCE}, or move it away"
+        ) from None
     votes = []
     for row in rows:
         code = (row.get("FileName") or "").split("_")

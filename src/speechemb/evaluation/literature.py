@@ -36,15 +36,19 @@ def read_figures(path: Path = FILE) -> pd.DataFrame:
     """
     if not path.is_file():
         return pd.DataFrame(columns=list(THEIRS))
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if missing := [column for column in THEIRS if column not in frame.columns]:
-        raise ArtifactError(f"{shown(path)} lacks column {', '.join(missing)}: git checkout {shown(path)}")
+    mend = f"mend it, or git checkout {shown(path)}"
     try:
-        return frame[list(THEIRS)].astype({"value": float, "classes": int})
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, pd.errors.ParserError) as error:  # binary, empty, or rows of different lengths
+        raise ArtifactError(f"{shown(path)} is not a CSV ({error}): {mend}") from None
+    if missing := [column for column in THEIRS if column not in frame.columns]:
+        raise ArtifactError(f"{shown(path)} lacks column {', '.join(missing)}: {mend}")
+    try:
+        figures = frame[list(THEIRS)].astype({"value": float, "classes": int})
+        figures.loc[figures["cv"] != "", "folds"].astype(int)
     except ValueError as error:
-        raise ArtifactError(
-            f"{shown(path)}: value or classes holds no number ({error}): mend the row, or git checkout {shown(path)}"
-        ) from None
+        raise ArtifactError(f"{shown(path)}: value, classes or folds holds no number ({error}): {mend}") from None
+    return figures
 
 
 def compare_figures(results: list[dict[str, Any]], figures: pd.DataFrame) -> pd.DataFrame:

@@ -4,23 +4,33 @@ Keys of `results/evaluation_results_<run>.json`:
 
 | key | holds |
 |---|---|
-| `tag`, `encoder`, `pooling`, `layer`, `classifier`, `corpora`, `seed`, `labels` | what was run; the classes in order |
+| `tag`, `encoder`, `pooling`, `precision`, `layer`, `classifier`, `tune`, `corpora`, `seed` | what was run |
+| `labels` | the classes in order |
+| `name` | of its files: the tag; of a direction `<tag>_train-<corpus>_test-<corpus>` |
+| `direction` | cross-corpus runs: `train` and `test`, the corpora; else null |
 | `protocol`, `protocol_note`, `n_folds` | how the clips were divided |
 | `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown |
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
 | `augmented` | augmented copies per training clip |
-| `clips`, `speakers` | test clips of all folds; known speakers |
-| `overall` | accuracy, uar, macro and weighted F1 and precision over all out-of-fold predictions together |
-| `interval_95` | [low, high] of UAR, accuracy, macro and weighted F1 over speakers; null where there is none |
+| `windowed` | clips that were longer than one window of the encoder; null: not recorded |
+| `clips`, `speakers` | test clips, each once; known speakers |
+| `units`, `unit` | how many speakers (or sessions, where speakers are unknown) are resampled, and which of them |
+| `overall` | pooled: accuracy, uar, macro and weighted F1 and precision over all out-of-fold predictions together |
+| `interval_95` | [low, high] of pooled UAR, accuracy, macro and weighted F1 over units; null where there is none |
+| `no_interval` | why UAR has no interval; empty where it has one |
 | `fold_mean`, `fold_std`, `folds` | the same figures per fold, their mean and sample standard deviation |
 | `per_class` | precision, recall, F1 and support of each class |
 | `confusion_matrix` | counts; rows are true classes in the order of `labels` |
 | `chance_uar`, `majority` | scores of guessing and of always predicting the most frequent class |
+| `auroc` | AUROC of the confidence for the prediction being right; null where all are right or all wrong |
+| `nll` | negative log-likelihood of the true classes, in nats |
 | `calibration_error`, `reliability` | expected calibration error of the probabilities, and its 15 bins |
+| `by_corpus` | runs over several corpora: pooled figures and interval of UAR of each |
 | `by_gender`, `gender_gap`, `by_speaker` | UAR by gender and by speaker, see `fairness` |
 | `human` | scores of human listeners, see `listeners`; null except for CREMA-D with its table of votes |
-| `cells` | cross-corpus runs only: the figures of each pair of training and test corpus |
+
+A cross-corpus run has one such file for each direction, and no figure over directions: each is a task of its own.
 
 With repeats, a clip is predicted several times. The confusion matrix is then the mean over the repeats, and so is every
 speaker's: UAR and accuracy are the means over the repeats, and an interval counts each clip and speaker once.
@@ -28,6 +38,7 @@ speaker's: UAR and accuracy are the means over the repeats, and an interval coun
 `metrics.json` holds `runs`, a list of these without the long parts. Provenance keys: see `provenance.stamp`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,66 +47,121 @@ from numpy.typing import NDArray
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
-from speechemb.evaluation import fairness, listeners
+from speechemb.evaluation import counts, fairness, listeners
 from speechemb.evaluation.counts import Counts
-from speechemb.metrics import calibration, classification, intervals
+from speechemb.metrics import classification, intervals
+from speechemb.splits import CROSS_CORPUS
 
-SETTINGS = ("tag", "encoder", "pooling", "layer", "classifier", "corpora", "seed", "labels")
+SETTINGS = ("tag", "encoder", "pooling", "precision", "layer", "classifier", "tune", "corpora", "seed", "labels")
 HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "augmented", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """The figures of one run, or of one direction of a cross-corpus run, and the counts they come from."""
+
+    result: dict[str, Any]
+    counts: Counts
+
+
+def evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> list[Evaluated]:
+    """One run's figures; of a cross-corpus run those of each direction, never pooled: each is a task of its own."""
+    if stamp["protocol"] != CROSS_CORPUS:
+        return [_evaluated(predictions, stamp)]
+    found = []
+    for (fold, test), part in predictions.groupby(["fold", "corpus"], sort=True):
+        train = training_corpus(str(fold), stamp["corpora"])
+        direction = {
+            "name": f"{stamp['tag']}_train-{train}_test-{test}",
+            "direction": {"train": train, "test": test},
+            "protocol_note": f"trained on {train}, tested on {test}",
+            "n_folds": 1,
+        }
+        found.append(_evaluated(part, {**stamp, **direction}))
+    return found
+
+
+def training_corpus(fold: str, corpora: list[str]) -> str:
+    """The training corpus of a cross-corpus fold: its name, or the first word of its name that is a corpus."""
+    words = [fold, *fold.replace(",", " ").replace("->", " ").split()]
+    return next((word for word in words if word in corpora), fold)
+
+
+def _evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> Evaluated:
+    counted = counts.count(predictions, stamp["labels"])
+    return Evaluated(evaluate(counted, stamp), counted)
+
+
 def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
-    """The figures of one run (keys above); `stamp` is the provenance of its predictions."""
-    labels, repeats = counts.labels, stamp["repeats"]
+    """The figures of one run (keys above); `stamp` is the stamp of its predictions."""
+    labels, repeats, direction = counts.labels, stamp["repeats"], stamp.get("direction")
     matrix = counts.total / repeats
+    found, why = unit_intervals(counts, repeats)
+    tested = [direction["test"]] if direction else stamp["corpora"]
     result = {
-        **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"]),
+        **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
-        "clips": int(counts.total.sum()) // repeats,
+        "name": stamp.get("name", stamp["tag"]),
+        "windowed": stamp.get("windowed"),
+        "clips": len(counts.by_clip),
         "speakers": len(counts.speakers),
+        "units": len(counts.units),
+        "unit": counts.unit_word,
         "overall": classification.summary_of(matrix),
-        "interval_95": speaker_intervals(counts, repeats),
+        "interval_95": found,
+        "no_interval": why,
         "per_class": classification.per_class_of(matrix, labels),
         "confusion_matrix": (matrix if repeats > 1 else counts.total).tolist(),
         "chance_uar": classification.chance_uar(labels),
         "majority": classification.majority_of(counts.total, labels),
-        "calibration_error": calibration.expected_calibration_error(counts.reliability),
-        "reliability": counts.reliability,
-        "human": listeners.listener_scores(labels) if stamp["corpora"] == ["cremad"] else None,
+        **counts.calibration,
+        "by_corpus": corpus_figures(counts, repeats) if len(tested) > 1 else {},
+        "human": listeners.listener_scores(labels) if tested == ["cremad"] else None,
     }
-    result |= fairness.fairness_of(counts, stamp["genders"], repeats)
-    result |= fold_figures(counts.by_fold)
-    if stamp["protocol"] == "cross-corpus":
-        result["cells"] = [
-            {"train": train, "test": test, **_figures(cell)} for (train, test), cell in counts.by_cell.items()
-        ]
-    return result
+    return result | fairness.fairness_of(counts, stamp["genders"], repeats) | fold_figures(counts.by_fold)
 
 
-def speaker_intervals(counts: Counts, repeats: int = 1) -> dict[str, list[float] | None]:
-    """95 % intervals over speakers; None where a speaker is unknown or there is only one."""
-    if not counts.all_speakers_known or len(counts.speakers) < 2:
-        return dict.fromkeys(WITH_INTERVAL)
-    found = {}
+def unit_intervals(counts: Counts, repeats: int = 1) -> tuple[dict[str, list[float] | None], str]:
+    """95 % intervals over units by metric, None where there is none, and why UAR has none, or nothing."""
+    if why := counts.why_no_units:
+        return dict.fromkeys(WITH_INTERVAL), why
+    by_unit = counts.by_unit / repeats
+    found: dict[str, list[float] | None] = {}
     for name in WITH_INTERVAL:
-        low, high = intervals.speaker_interval(classification.STATISTICS[name], counts.by_speaker / repeats)
+        low, high = intervals.speaker_interval(classification.STATISTICS[name], by_unit)
         found[name] = None if np.isnan(low) else [low, high]
+    return found, intervals.why_no_interval(classification.uar_of, by_unit, counts.unit_word)
+
+
+def corpus_figures(counts: Counts, repeats: int = 1) -> dict[str, dict[str, Any]]:
+    """Corpus -> clips, figures over all its predictions, interval_95 of UAR over its units, and why it has none."""
+    found = {}
+    for corpus in np.unique(counts.clip_corpora).tolist():
+        inside = counts.clip_corpora == corpus
+        part = counts.taken(inside)
+        span, why = unit_intervals(part, repeats)
+        figures = classification.summary_of(part.total / repeats)
+        found[corpus] = {"clips": int(inside.sum()), **figures, "interval_95": span["uar"], "no_interval": why}
     return found
 
 
 def fold_figures(by_fold: dict[str, NDArray]) -> dict[str, Any]:
     """Figures of every fold, their mean and sample standard deviation."""
-    folds = [{"fold": fold, **_figures(matrix)} for fold, matrix in by_fold.items()]
+    folds = [
+        {"fold": fold, "clips": int(matrix.sum()), **classification.summary_of(matrix)}
+        for fold, matrix in by_fold.items()
+    ]
     table = pd.DataFrame(folds)[list(classification.STATISTICS)]
     return {"folds": folds, "fold_mean": table.mean().to_dict(), "fold_std": table.std(ddof=1).to_dict()}
 
 
-def _figures(matrix: NDArray) -> dict[str, Any]:
-    return {"clips": int(matrix.sum()), **classification.summary_of(matrix)}
-
-
-def cross_corpus_matrix(result: dict[str, Any]) -> pd.DataFrame:
-    """UAR; rows are training corpora, columns test corpora; NaN on the diagonal."""
-    cells = pd.DataFrame(result["cells"]).pivot(index="train", columns="test", values="uar")
-    return cells.reindex(index=result["corpora"], columns=result["corpora"])
+def cross_corpus_matrices(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """Tag of each cross-corpus run -> UAR; rows are training corpora, columns test corpora; NaN where not tested."""
+    found: dict[str, pd.DataFrame] = {}
+    for result in results:
+        if where := result["direction"]:
+            names = result["corpora"]
+            empty = pd.DataFrame(np.nan, index=pd.Index(names, name="train"), columns=pd.Index(names, name="test"))
+            found.setdefault(result["tag"], empty).loc[where["train"], where["test"]] = result["overall"]["uar"]
+    return found

@@ -1,7 +1,8 @@
-"""Calibration: whether a predicted probability of 0.8 is right in 80 % of the cases."""
+"""Whether a probability of 0.8 is right in 80 % of the cases, and whether confidence tells right from wrong."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from speechemb.metrics.classification import Floats, ratio
 from speechemb.metrics.confusion import Indices
@@ -56,6 +57,43 @@ def expected_calibration_error(bins: dict[str, NDArray]) -> float:
     """
     gap = np.nan_to_num(np.abs(bins["accuracy"] - bins["confidence"]))
     return float((bins["count"] * gap).sum() / bins["count"].sum())
+
+
+def confidence_auroc(true: Indices, probabilities: ArrayLike) -> float | None:
+    """Whether confidence tells right from wrong: the AUROC of the confidence for the prediction being right.
+
+    The share of pairs of a right and a wrong prediction in which the right one is the more confident; a tie counts as
+    one half. 0.5: confidence says nothing; 1: every right prediction is more confident than every wrong one.
+    Calibration error does not see this: the same confidence for every clip is calibrated if it equals the accuracy.
+
+    Returns:
+        None where all predictions are right, or all are wrong
+
+    Examples:
+        >>> confidence_auroc(np.array([0, 1, 0]), [[0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+        0.75
+    """
+    probabilities = _checked(probabilities, len(true))
+    right = probabilities.argmax(1) == true
+    n_right, n_wrong = int(right.sum()), int((~right).sum())
+    if not n_right or not n_wrong:
+        return None
+    ranks = rankdata(probabilities.max(1))
+    return float((ranks[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
+
+
+def negative_log_likelihood(true: Indices, probabilities: ArrayLike) -> float:
+    """Mean of -log of the probability that the true class got, in nats; log(K) for K equal probabilities.
+
+    Probabilities are kept float64's smallest step away from 0 and 1, as in scikit-learn's `log_loss`.
+
+    Examples:
+        >>> round(negative_log_likelihood(np.array([0, 1]), [[0.5, 0.5], [0.5, 0.5]]), 4)
+        0.6931
+    """
+    probabilities = _checked(probabilities, len(true))
+    step = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], step, 1 - step)).mean())
 
 
 def _checked(probabilities: ArrayLike, n_clips: int) -> Floats:

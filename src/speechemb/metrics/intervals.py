@@ -2,8 +2,10 @@
 
 The clips of one speaker share a voice and a way of acting an emotion, so their errors are correlated and a bootstrap
 over clips overstates the evidence: its 95 % interval holds the true value in only 65 to 85 % of the cases
-(`benchmarks/coverage.py`). Therefore whole speakers are resampled, each given as the confusion matrix of their clips. A
-statistic is a function of confusion matrices `(..., K, K)` -> `(...)`, such as those of `classification.STATISTICS`.
+(`benchmarks/interval_coverage.py`). Therefore whole speakers are resampled, each given as the confusion matrix of their
+clips. A statistic is a function of confusion matrices `(..., K, K)` -> `(...)`, such as those of
+`classification.STATISTICS`. Where speakers are unknown, another unit that keeps their clips together, such as the
+session, takes their place.
 
 These intervals do *not* cover other recordings of the same speakers, another random seed or other training data.
 Repeats of a clip (repeated folds) add up in the speaker's matrix and make no interval narrower than the speakers allow.
@@ -17,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, stdtrit
 
 Statistic = Callable[[NDArray], NDArray]
+_NO_SPREAD = 1e-9  # of the logit over resamples: less is rounding
 
 
 def speaker_interval(
@@ -35,7 +38,7 @@ def speaker_interval(
     spread estimated from m speakers. Sources: Davison, Hinkley 1997, "Bootstrap Methods and their Application",
     section 3.8 (clusters are resampled whole) and chapter 5 (transformed scales); Hesterberg 2015, "What Teachers
     Should Know About the Bootstrap", The American Statistician 69(4) (root and t); Kish 1965, "Survey Sampling" (m).
-    Coverage with 8 to 91 speakers, of this and of the usual intervals: `benchmarks/coverage.py`.
+    Coverage with 8 to 91 speakers, of this and of the usual intervals: `benchmarks/interval_coverage.py`.
 
     Args:
         statistic: function of confusion matrices `(..., K, K)` with values in [0, 1]
@@ -45,8 +48,7 @@ def speaker_interval(
         seed: of the resamples; the same seed gives the same interval
 
     Returns:
-        (low, high); (nan, nan) where the spread cannot be estimated: fewer than two speakers, or a statistic of exactly
-        0 or 1
+        (low, high); (nan, nan) where the spread cannot be estimated, see `why_no_interval`
 
     Examples:
         >>> from speechemb.metrics.classification import accuracy_of
@@ -55,19 +57,53 @@ def speaker_interval(
         >>> bool(0.5 < low < accuracy_of(4 * right + 2 * wrong) < high < 1)
         True
     """
-    confusions = np.asarray(confusions, dtype=np.float64)
-    confusions = confusions[confusions.sum((1, 2)) > 0]
+    confusions = _with_clips(confusions)
+    if _why_not(statistic, confusions):
+        return np.nan, np.nan
     speakers, classes, clips = len(confusions), confusions.shape[-1], confusions.sum((1, 2))
     centre = float(statistic(confusions.sum(0)))
-    if speakers < 2 or not 0 < centre < 1:
-        return np.nan, np.nan
     totals = _resamples(speakers, n, seed) @ confusions.reshape(speakers, -1)
     # A resample without any error has an infinite logit; it is moved half a clip away from 0 or 1.
     half = 0.5 / clips.sum()
     spread = logit(np.clip(statistic(totals.reshape(n, classes, classes)), half, 1 - half)).std()
+    if spread < _NO_SPREAD:
+        return np.nan, np.nan
     effective = clips.sum() ** 2 / (clips**2).sum()
     reach = stdtrit(effective - 1, (1 + level) / 2) * np.sqrt(effective / (effective - 1)) * spread
     return float(expit(logit(centre) - reach)), float(expit(logit(centre) + reach))
+
+
+def why_no_interval(statistic: Statistic, confusions: ArrayLike, unit: str = "speaker") -> str:
+    """Why `speaker_interval` has no interval for these units; empty where it has one.
+
+    An interval of zero width would look like certainty. Where the units do not differ, or every answer is the same
+    class, their spread says nothing about other speakers.
+
+    Examples:
+        >>> from speechemb.metrics.classification import uar_of
+        >>> why_no_interval(uar_of, [[[3, 0], [3, 0]], [[5, 0], [4, 0]]])
+        'every answer is the same class'
+    """
+    confusions = _with_clips(confusions)
+    if why := _why_not(statistic, confusions):
+        return why.format(unit=unit)
+    return "" if np.isfinite(speaker_interval(statistic, confusions)[0]) else f"no variation between {unit}s"
+
+
+def _with_clips(confusions: ArrayLike) -> NDArray[np.float64]:
+    confusions = np.asarray(confusions, dtype=np.float64)
+    return confusions[confusions.sum((1, 2)) > 0]
+
+
+def _why_not(statistic: Statistic, confusions: NDArray[np.float64]) -> str:
+    if len(confusions) < 2:
+        return "fewer than two {unit}s"
+    centre = float(statistic(confusions.sum(0)))
+    if not 0 < centre < 1:
+        return f"the figure is exactly {centre:.0f}"
+    if np.count_nonzero(confusions.sum((0, 1))) < 2:
+        return "every answer is the same class"
+    return ""
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ import pandas as pd
 from speechemb.artifacts import storage
 from speechemb.artifacts.atomic import Together
 from speechemb.evaluation import comparison, leakage_audit, scores, significance
-from speechemb.reports.text import classification_report, run_title
+from speechemb.reports.text import calibration_title, classification_report, run_title
 from speechemb.visualization import evaluation_figures
 
 # What the names of step 4's files begin with.
@@ -28,37 +28,42 @@ OWN = (
 )
 
 
+def write_figures(folder: Path, result: dict[str, Any], files: Together) -> None:
+    """The figures of one run, for programs."""
+    storage.write_json(folder / f"evaluation_results_{result['name']}.json", result, files)
+
+
 def write_run(folder: Path, result: dict[str, Any], files: Together) -> None:
-    """The files of one run."""
-    tag, labels, title = result["tag"], result["labels"], run_title(result)
-    storage.write_json(folder / f"evaluation_results_{tag}.json", result, files)
-    storage.write_text(folder / f"classification_report_{tag}.txt", classification_report(result), files)
-    matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=labels)
-    storage.write_text(folder / f"confusion_matrix_{tag}_cv.csv", matrix.to_csv(lineterminator="\n"), files)
+    """The files of one run, pictures included."""
+    name, labels, title = result["name"], result["labels"], run_title(result)
+    write_figures(folder, result, files)
+    storage.write_text(folder / f"classification_report_{name}.txt", classification_report(result), files)
+    matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=pd.Index(labels))
+    storage.write_text(folder / f"confusion_matrix_{name}_cv.csv", matrix.to_csv(lineterminator="\n"), files)
     heat_map = evaluation_figures.confusion_matrix(matrix.to_numpy(), labels, title)
-    storage.write_figure(folder / f"confusion_matrix_{tag}_cv.png", heat_map, files)
-    diagram = evaluation_figures.reliability(result["reliability"], result["calibration_error"], title)
-    storage.write_figure(folder / f"reliability_{tag}.png", diagram, files)
+    storage.write_figure(folder / f"confusion_matrix_{name}_cv.png", heat_map, files)
+    diagram = evaluation_figures.reliability(result["reliability"], calibration_title(result), title)
+    storage.write_figure(folder / f"reliability_{name}.png", diagram, files)
     if result["by_speaker"]:
-        storage.write_figure(folder / f"fairness_{tag}.png", evaluation_figures.fairness(result, title), files)
-    if "cells" in result:
-        write_cross_corpus(folder, result, files)
+        storage.write_figure(folder / f"fairness_{name}.png", evaluation_figures.fairness(result, title), files)
 
 
-def write_cross_corpus(folder: Path, result: dict[str, Any], files: Together) -> None:
-    """The matrix of training x test corpus as table and heat map."""
-    matrix = scores.cross_corpus_matrix(result)
-    path = folder / f"cross_corpus_{result['tag']}.csv"
-    storage.write_text(path, matrix.round(6).to_csv(lineterminator="\n"), files)
-    figure = evaluation_figures.cross_corpus(matrix.to_numpy(), matrix.columns.tolist(), run_title(result))
-    storage.write_figure(path.with_suffix(".png"), figure, files)
+def write_cross_corpus(folder: Path, results: list[dict[str, Any]], files: Together) -> None:
+    """The matrix of training x test corpus of each cross-corpus run, as table and heat map."""
+    for tag, matrix in scores.cross_corpus_matrices(results).items():
+        path = folder / f"cross_corpus_{tag}.csv"
+        storage.write_text(path, matrix.round(6).to_csv(lineterminator="\n"), files)
+        names = [str(name) for name in matrix.columns]
+        title = f"{tag}\nUAR of each direction, over all clips of the corpus tested on"
+        figure = evaluation_figures.cross_corpus(matrix.to_numpy(), names, title)
+        storage.write_figure(path.with_suffix(".png"), figure, files)
 
 
 def write_layer_curve(
     folder: Path, name: str, curve: pd.DataFrame, results: list[dict[str, Any]], files: Together
 ) -> None:
     """UAR by layer with its interval, as table and picture."""
-    used = [result for result in results if result["tag"] in set(curve["run"])]
+    used = [result for result in results if result["name"] in set(curve["run"])]
     path = folder / f"layer_curve_{name}.csv"
     storage.write_csv(path, curve.round(6), {**comparison.stamp_of(used), "kind": "layer curve"}, files)
     title = f"{name}\n{used[0]['protocol_note']}"
@@ -76,12 +81,35 @@ def write_paired_tests(
     folder: Path, comparables: list[significance.Comparable], stamp: dict[str, Any], files: Together
 ) -> None:
     """Paired tests and ranking as tables, and as a picture where there is something to rank."""
-    pairs, ranking = significance.pairs_table(comparables), significance.ranking_table(comparables)
-    storage.write_csv(folder / "paired_tests.csv", pairs.round(6), {**stamp, "kind": "paired tests"}, files)
-    storage.write_csv(folder / "ranking.csv", ranking.round(6), {**stamp, "kind": "ranking"}, files)
-    panels = [_ranking_panel(runs) for runs in comparables if runs.runs]
-    if panels:
+    pairs, ranking = (
+        rounded(table) for table in (significance.pairs_table(comparables), significance.ranking_table(comparables))
+    )
+    storage.write_csv(folder / "paired_tests.csv", pairs, {**stamp, "kind": "paired tests"}, files)
+    storage.write_csv(folder / "ranking.csv", ranking, {**stamp, "kind": "ranking"}, files)
+    if comparables:
+        panels = [ranking_panel(runs) for runs in comparables]
         storage.write_figure(folder / "ranking.png", evaluation_figures.ranking(panels), files)
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Figures with 6 decimals, p-values with 6 digits: a p is small, but never 0."""
+    digits = {name: table[name].map(lambda p: float(f"{p:.6g}")) for name in ("p", "p_holm") if name in table}
+    return table.round(6).assign(**digits)
+
+
+def ranking_panel(runs: significance.Comparable) -> evaluation_figures.RankingPanel:
+    """Comparable runs as their picture takes them."""
+    why = significance.impossible(runs.units, runs.unit, 1, runs.why_not)
+    families = f"{len(runs.families)} families" if len(runs.families) != 1 else f"against {next(iter(runs.families))}"
+    basis = f"no verdict possible: {why}" if why else families if runs.families else "no reference, no verdicts"
+    shared = runs.shared
+    return evaluation_figures.RankingPanel(
+        title=f"{shared['corpora']}, {shared['classes']} classes, {shared['protocol']}: {basis}",
+        names=[run["name"] for run in runs.runs],
+        uar=[run["uar"] for run in runs.runs],
+        intervals=[(run["uar_low"], run["uar_high"]) for run in runs.runs],
+        verdicts=[significance.verdict_of(runs, run["name"]).split(":")[0] for run in runs.runs],
+    )
 
 
 def write_summary(folder: Path, results: list[dict[str, Any]], stamp: dict[str, Any], files: Together) -> None:
@@ -101,10 +129,3 @@ def _written_before(folder: Path) -> set[str]:
         return set()
     # A folder may come from elsewhere: whatever its list says, only files of step 4 are removed.
     return {name for name in listed if name.startswith(OWN)}
-
-
-def _ranking_panel(runs: significance.Comparable) -> tuple[str, list[str], list[float], list[tuple[float, float]]]:
-    """Title, runs, UARs and intervals of comparable runs, as their picture takes them."""
-    title = f"{runs.corpora}, {runs.classes} classes, {runs.protocol}: {runs.basis}"
-    names = [run["name"] for run in runs.runs]
-    return title, names, [run["value"] for run in runs.runs], [runs.intervals[name] for name in names]

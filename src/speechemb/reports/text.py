@@ -1,47 +1,93 @@
 """Figures as text: tables and dicts in, strings out; nothing is read or written here."""
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 
+from speechemb.errors import first
+from speechemb.evaluation.comparison import run_row, settings_words
+from speechemb.evaluation.fairness import FEW
 from speechemb.evaluation.leakage_audit import protocol_words
 from speechemb.evaluation.significance import ALPHA, Comparable
 from speechemb.labels import display_corpora
 
 
 def run_title(result: dict[str, Any]) -> str:
-    """Two-line title of a picture: what was run and how, with its UAR."""
-    corpora, uar = display_corpora(result["corpora"]), result["overall"]["uar"]
-    return (
-        f"{result['encoder']['tag']}, {corpora}, layer {result['layer']}, {result['classifier']}\n"
-        f"{result['protocol_note']}: UAR {uar:.3f} (chance {result['chance_uar']:.3f})"
-    )
+    """Three-line title of a picture: what was run, how, and its UAR."""
+    what = f"{display_corpora(result['corpora'])}, {settings_words(row_of(result))}"
+    return f"{what}\n{result['protocol_note']}\n{uar_words(result)} (chance {result['chance_uar']:.3f})"
+
+
+def row_of(result: dict[str, Any]) -> Any:
+    """A run's row of the comparison table, with its columns as attributes."""
+    return SimpleNamespace(**run_row(result))
+
+
+def uar_words(result: dict[str, Any]) -> str:
+    """`UAR pooled 0.486, mean of folds 0.440 ± 0.031`; only `UAR 0.486` where there is one fold."""
+    overall, mean, std = (result[key]["uar"] for key in ("overall", "fold_mean", "fold_std"))
+    if len(result["folds"]) < 2:
+        return f"UAR {overall:.3f}"
+    return f"UAR pooled {overall:.3f}, mean of folds {mean:.3f} ± {std:.3f}"
 
 
 def classification_report(result: dict[str, Any]) -> str:
     """Report of one run: protocol, UAR beside chance and majority, one line per class, fairness and listeners."""
-    overall, std, majority = result["overall"], result["fold_std"], result["majority"]
-    interval, both = result["interval_95"]["uar"], result["speakers_on_both_sides"]
-    span = (
-        f"95 % interval {interval[0]:.3f} to {interval[1]:.3f} over speakers"
-        if interval
-        else "no interval: unknown or too few speakers, or no variation between them"
-    )
+    overall, majority = result["overall"], result["majority"]
+    both = result["speakers_on_both_sides"]
+    windowed = f"; {result['windowed']} clips longer than one window of the encoder" if result["windowed"] else ""
     lines = [
-        result["tag"],
+        result["name"],
+        f"{settings_words(row_of(result))}{windowed}",
         f"protocol: {result['n_folds']} x {result['protocol_note']}; "
         f"speakers in both training and test: {'unknown' if both is None else both}",
-        f"UAR      {overall['uar']:.3f}  ({span}; std over folds {std['uar']:.3f}; chance {result['chance_uar']:.3f})",
+        f"{uar_words(result)}; chance {result['chance_uar']:.3f}",
+        f"95 % interval of the {'pooled ' if len(result['folds']) > 1 else ''}UAR: {interval_words(result)}",
         f"accuracy {overall['accuracy']:.3f}  (always {majority['label']}: {majority['accuracy']:.3f})",
         f"F1       {overall['macro_f1']:.3f} macro, {overall['weighted_f1']:.3f} weighted",
+        *corpus_lines(result),
         "",
         f"{'':12s} precision  recall      f1  support",
     ]
     for label, of in result["per_class"].items():
         lines.append(f"{label:12s} {of['precision']:9.3f} {of['recall']:7.3f} {of['f1']:7.3f} {of['support']:8d}")
-    calibration = f"expected calibration error {result['calibration_error']:.3f} (15 bins)"
-    lines += ["", calibration, *fairness_lines(result), *listener_lines([result])]
+    lines += ["", *calibration_lines(result), *fairness_lines(result), *listener_lines([result])]
     return "\n".join(lines) + "\n"
+
+
+def interval_words(result: dict[str, Any]) -> str:
+    """`0.412 to 0.533, over 24 speakers`, or `none: <why>`."""
+    interval = result["interval_95"]["uar"]
+    if not interval:
+        return f"none: {result['no_interval']}"
+    return f"{interval[0]:.3f} to {interval[1]:.3f}, over {result['units']} {result['unit']}s"
+
+
+def corpus_lines(result: dict[str, Any]) -> list[str]:
+    """UAR of each corpus of a run over several."""
+    return [
+        f"  {corpus}: UAR pooled {of['uar']:.3f}{span_text(of)}, accuracy {of['accuracy']:.3f}, {of['clips']} clips"
+        for corpus, of in result["by_corpus"].items()
+    ]
+
+
+def calibration_lines(result: dict[str, Any]) -> list[str]:
+    """How well the probabilities are calibrated, and whether confidence tells right from wrong."""
+    auroc = result["auroc"]
+    tells = "none: all answers are right, or all wrong" if auroc is None else f"{auroc:.3f} (0.5: says nothing)"
+    return [
+        f"expected calibration error {result['calibration_error']:.3f} (15 bins)",
+        f"AUROC of the confidence for being right {tells}",
+        f"negative log-likelihood {result['nll']:.3f} (equal probabilities: {math.log(len(result['labels'])):.3f})",
+    ]
+
+
+def calibration_title(result: dict[str, Any]) -> str:
+    """The title of the legend of a reliability diagram."""
+    auroc = "" if result["auroc"] is None else f"\nAUROC of confidence {result['auroc']:.3f}"
+    return f"calibration error {result['calibration_error']:.3f}{auroc}"
 
 
 def fairness_lines(result: dict[str, Any]) -> list[str]:
@@ -57,13 +103,35 @@ def fairness_lines(result: dict[str, Any]) -> list[str]:
     if result["by_speaker"]:
         lines += ["", "UAR by speaker, worst first"]
     for of in result["by_speaker"]:
-        lines.append(f"{of['speaker']:20s} {of['uar']:.3f}{span_text(of)}  {of['gender'] or '-'}, {of['clips']} clips")
+        doubt = f" ({of['doubt']}: says little)" if of["doubt"] else ""
+        lines.append(
+            f"{of['speaker']:20s} {of['uar']:.3f}{span_text(of)}  {of['gender'] or '-'}, {of['clips']} clips{doubt}"
+        )
     return lines
 
 
+def speaker_warnings(results: list[dict[str, Any]]) -> list[str]:
+    """One line for each choice of corpora and classes in which speakers have one emotion only, or few clips."""
+    lines = {}
+    for result in results:
+        speakers = result["by_speaker"]
+        for doubt, so in (
+            ("one emotion only", "who speaks gives the emotion away, and UAR by speaker says little"),
+            ("few clips", f"fewer than {FEW}: UAR by speaker says little"),
+        ):
+            names = sorted(of["speaker"] for of in speakers if of["doubt"] == doubt)
+            if names:
+                where = "+".join(result["corpora"]), len(result["labels"])
+                have = f"{where[0]}, {where[1]} classes: {len(names)} of {len(speakers)} speakers have {doubt}"
+                lines.setdefault((*where, doubt), f"{have} ({first(names)}): {so}")
+    return list(lines.values())
+
+
 def span_text(figures: dict[str, Any]) -> str:
-    """` [0.412, 0.533]`, or nothing where there is no interval."""
-    return " [{:.3f}, {:.3f}]".format(*figures["interval_95"]) if figures["interval_95"] else ""
+    """` [0.412, 0.533]`, or ` [no interval: <why>]`."""
+    if figures["interval_95"]:
+        return " [{:.3f}, {:.3f}]".format(*figures["interval_95"])
+    return f" [no interval: {figures['no_interval']}]"
 
 
 def listener_lines(results: list[dict[str, Any]]) -> list[str]:
@@ -77,22 +145,42 @@ def listener_lines(results: list[dict[str, Any]]) -> list[str]:
 
 
 def ranking_text(comparables: list[Comparable]) -> str:
-    """Comparable runs, best first: which of those below each one is significantly better than, and which it is not."""
+    """For each set of comparable runs: verdicts against the references, and how many pairs are exploratory."""
     lines = []
     for runs in comparables:
-        lines.append(f"{runs.corpora}, {runs.classes} classes, {runs.protocol}: {runs.basis}")
-        for place, run in enumerate(runs.runs, start=1):
-            line = f"  {place}. UAR {run['value']:.3f}  {run['name']}"
-            below = list(enumerate(runs.runs[place:], start=place + 1))
-            beaten = [str(number) for number, other in below if other["name"] in run["beats"]]
-            undecided = [str(number) for number, other in below if other["name"] not in run["beats"]]
-            verdicts = []
-            if beaten:
-                verdicts.append(f"significantly better than {', '.join(beaten)}")
-            if undecided:
-                verdicts.append(f"no significant difference from {', '.join(undecided)}")
-            lines.append(f"{line}: {'; '.join(verdicts)}" if verdicts else line)
+        what = f"{runs.shared['corpora']}, {runs.shared['classes']} classes, {runs.shared['protocol']}"
+        lines.append(f"{what}: paired permutation tests over {runs.units} {runs.unit}s, {runs.clips} clips")
+        for reference, pairs in runs.families.items():
+            corrected = f"{len(pairs)} comparisons, Holm-corrected" if len(pairs) > 1 else "1 comparison"
+            lines.append(f"  against {reference} (confirmatory, {corrected}, {ALPHA:.0%}):")
+            for pair in pairs:
+                figures = f"UAR {pair.uar_a:.3f} - {pair.uar_b:.3f} = {pair.uar_a - pair.uar_b:+.3f}"
+                p = "" if math.isnan(pair.p) else f" (p {pair.p:.2g}, corrected {pair.p_holm:.2g})"
+                lines.append(f"    {pair.a}: {figures}: {pair.verdict}{p}")
+        for why in sorted(set(runs.no_reference.values())):
+            names = [run for run, of in runs.no_reference.items() if of == why]
+            lines.append(f"  no verdict for {first(names)}: {why} (--reference RUN names a run to compare with)")
+        lines += exploratory_lines(runs)
     return "\n".join(lines)
+
+
+def exploratory_lines(runs: Comparable) -> list[str]:
+    """How many pairs of a set are exploratory, and where they are."""
+    n = len(runs.exploratory)
+    if not n:
+        return []
+    if runs.why_not:
+        return [f"  exploratory: {n} pairs, not tested: {runs.why_not}"]
+    chance = f"{n * ALPHA:.1f} of them are expected below p {ALPHA} by chance alone"
+    return [f"  exploratory: {n} pairs with raw p in paired_tests.csv, without verdict; {chance}"]
+
+
+def curve_text(curves: dict[str, pd.DataFrame]) -> str:
+    """One line for each layer curve."""
+    return "\n".join(
+        f"layer curve of {len(curve)} runs, in no comparison: layer_curve_{name}.csv and .png"
+        for name, curve in curves.items()
+    )
 
 
 def published_text(table: pd.DataFrame) -> str:
@@ -108,29 +196,36 @@ def published_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def comparison_text(table: pd.DataFrame) -> str:
+def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
     """The comparison table for the terminal, a block for each set of comparable runs."""
-    lines = []
+    of, lines = {result["name"]: result for result in results}, []
     for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
-        what = f"{display_corpora(corpora.split('+'))}, {classes} classes, {protocol}"
+        what = f"{display_corpora(str(corpora).split('+'))}, {classes} classes, {protocol}"
         lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
-        for _, row in rows.iterrows():
-            interval = "" if pd.isna(row["uar_low"]) else f" [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"
-            name = f"{row['encoder']} {row['pooling']}, layer {row['layer']}, {row['classifier']}"
+        names = [settings_words(row) for row in rows.itertuples()]
+        for name, run in zip(names, rows["run"], strict=True):
+            result = of[run]
+            # Two runs that differ in something else have their names to tell them by.
+            name = f"{name}, {run}" if names.count(name) > 1 else name
+            auroc = "" if result["auroc"] is None else f"  AUROC of confidence {result['auroc']:.3f}"
+            interval = span_text({"interval_95": result["interval_95"]["uar"], "no_interval": result["no_interval"]})
             lines.append(
-                f"  {name:52s} UAR {row['uar']:.3f}{interval}  accuracy {row['accuracy']:.3f}  "
-                f"weighted F1 {row['weighted_f1']:.3f}"
+                f"  {name:52s} {uar_words(result)}, 95 %{interval}  accuracy {result['overall']['accuracy']:.3f}  "
+                f"weighted F1 {result['overall']['weighted_f1']:.3f}{auroc}"
             )
+            lines += ["  " + line for line in corpus_lines(result)]
     return "\n".join(lines)
 
 
-def audit_text(table: pd.DataFrame) -> str:
+def audit_text(table: pd.DataFrame, alone: list[str]) -> str:
     """The leakage audit for the terminal; empty where there is none."""
-    if table.empty:
-        return ""
-    lines = ["How much UAR leakage adds, in percentage points over the speaker-independent run:"]
-    for _, row in table.iterrows():
-        run = f"{row['encoder']}, {row['corpora']} {row['classes']} classes, layer {row['layer']}, {row['classifier']}"
-        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
+    lines = []
+    if not table.empty:
+        lines.append("How much UAR leakage adds, in percentage points over the speaker-independent run (pooled UAR):")
+    for row in table.itertuples():
+        run = f"{row.corpora} {row.classes} classes, {settings_words(row._replace(augmented=0))}"
+        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row.uar:.3f}  {row.points:+.1f}")
+    if alone:
+        lines.append(f"not in the leakage audit, for lack of one speaker-independent run like them: {first(alone)}")
     return "\n".join(lines)

@@ -1,5 +1,7 @@
 """Pictures of step 4: arrays, tables and figures of evaluations in, matplotlib figures out."""
 
+from dataclasses import dataclass
+
 import matplotlib
 
 matplotlib.use("Agg")  # no display on a server or in a Codespace
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from speechemb.visualization import style
 
@@ -42,8 +45,14 @@ def confusion_matrix(matrix: np.ndarray, labels: list[str], title: str) -> Figur
     return figure
 
 
-def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure:
-    """Accuracy by confidence, over the bins of `calibration.reliability`, with the number of clips per bin below."""
+def reliability(bins: dict[str, np.ndarray], summary: str, title: str) -> Figure:
+    """Accuracy by confidence, over the bins of `calibration.reliability`, with the number of clips per bin below.
+
+    Args:
+        bins: of `calibration.reliability`
+        summary: figures of the probabilities, shown in the legend
+        title: of the picture
+    """
     figure = Figure(figsize=(4.2, 4.8), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     middle, width = (bins["edges"][:-1] + bins["edges"][1:]) / 2, np.diff(bins["edges"])
@@ -58,7 +67,7 @@ def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure
     axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1, label="perfectly calibrated")
     axes.plot(bins["confidence"], bins["accuracy"], "o", color=style.DARK, markersize=4, label="at the mean confidence")
     axes.set(ylim=(0, 1), xlim=(0, 1), ylabel="accuracy")
-    axes.legend(fontsize=8, loc="upper left", title=f"calibration error {error:.3f}", title_fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", title=summary, title_fontsize=8)
     below.bar(middle, bins["count"], width, color=style.LIGHT_GREY, edgecolor="white")
     below.set(xlabel="confidence", ylabel="clips")
     axes.set_title(title, fontsize=8)
@@ -68,28 +77,34 @@ def reliability(bins: dict[str, np.ndarray], error: float, title: str) -> Figure
 def fairness(result: dict, title: str) -> Figure:
     """UAR by gender and by speaker with their intervals, beside the UAR of all clips and chance.
 
+    Speakers whose UAR says little are grey, with their number of clips.
+
     Args:
         result: `by_gender`, `by_speaker`, `overall` and `chance_uar` of an evaluation
         title: of the picture
     """
-    bars = [(f"{name}: {of['speakers']} speakers", name, of) for name, of in result["by_gender"].items()]
-    n_genders = len(bars)
-    bars += [(of["speaker"].split("/")[-1], of["gender"], of) for of in result["by_speaker"]]
+    genders = list(result["by_gender"].items())
+    colours = dict(zip([name for name, _ in genders], (style.MIDDLE, style.ORANGE, style.DARK), strict=False))
+    bars = [(f"{name}: {of['speakers']} speakers", colours.get(name, style.MIDDLE), of) for name, of in genders]
+    for of in result["by_speaker"]:
+        name = of["speaker"].split("/", 1)[-1] + (f" (n = {of['clips']})" if of["doubt"] else "")
+        colour = style.LIGHT_GREY if of["doubt"] else colours.get(of["gender"], style.PALE)
+        bars.append((name, colour, of))
     # One empty place divides genders from speakers.
-    places = [place + 1 if n_genders and place >= n_genders else place for place in range(len(bars))]
-    genders = sorted({gender for _, gender, _ in bars})
-    colours = dict(zip(genders, (style.MIDDLE, style.ORANGE, style.GREY), strict=False))
-    figure = Figure(figsize=(2.5 + 0.22 * len(bars), 4), layout="constrained")
+    places = [place + 1 if genders and place >= len(genders) else place for place in range(len(bars))]
+    figure = Figure(figsize=(max(2.5 + 0.22 * len(bars), 4.5), 4.2), layout="constrained")
     axes = figure.subplots()
-    for place, (_, gender, of) in zip(places, bars, strict=True):
-        axes.bar(place, of["uar"], 0.8, color=colours.get(gender, style.GREY))
+    for place, (_, colour, of) in zip(places, bars, strict=True):
+        axes.bar(place, of["uar"], 0.8, color=colour)
         if of["interval_95"]:
             axes.vlines(place, *of["interval_95"], color="black", linewidth=0.8)
     axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all clips")
     axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
+    if any(of["doubt"] for of in result["by_speaker"]):
+        axes.bar([], [], color=style.LIGHT_GREY, label="one emotion only, or few clips")
     axes.set_xticks(places, [name for name, _, _ in bars], rotation=90, fontsize=7)
     axes.margins(x=0.01)
-    axes.set(ylim=(0, 1), ylabel="UAR")
+    axes.set(ylim=(0, 1.15), ylabel="UAR", yticks=np.linspace(0, 1, 6))
     axes.legend(fontsize=8, loc="upper left", ncols=2)
     axes.set_title(title, fontsize=8)
     return figure
@@ -109,19 +124,43 @@ def layer_weights(weights: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def ranking(panels: list[tuple[str, list[str], list[float], list[tuple[float, float]]]]) -> Figure:
-    """UAR with its interval, one panel per set of comparable runs: title, runs (best first), UARs and intervals."""
-    heights = [0.35 * len(runs) + 0.8 for _, runs, _, _ in panels]
-    figure = Figure(figsize=(9, sum(heights) + 0.3), layout="constrained")
+@dataclass(frozen=True)
+class RankingPanel:
+    """Comparable runs, best first, and their verdicts: a word of `VERDICT_COLOURS`, or something else (grey)."""
+
+    title: str
+    names: list[str]
+    uar: list[float]
+    intervals: list[tuple[float, float]]  # nan where there is none
+    verdicts: list[str]
+
+
+VERDICT_COLOURS = {
+    "significantly better": style.BLUE,
+    "significantly worse": style.RED,
+    "no significant difference": style.LIGHT,
+    "reference": "black",
+}
+
+
+def ranking(panels: list[RankingPanel]) -> Figure:
+    """UAR with its interval, one panel per set of comparable runs; colours are verdicts against the reference."""
+    heights = [0.35 * len(panel.names) + 0.8 for panel in panels]
+    figure = Figure(figsize=(10, sum(heights) + 0.6), layout="constrained")
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (title, runs, uars, intervals) in zip(grid, panels, strict=True):
-        places = range(len(runs))
-        axes.plot(uars, places, "o", color=style.DARK)
-        for place, (low, high) in zip(places, intervals, strict=True):
-            axes.hlines(place, low, high, color=style.DARK, linewidth=1)
-        axes.set_yticks(places, runs, fontsize=7)
-        axes.set(ylim=(len(runs) - 0.5, -0.5), xlabel="UAR with 95 % interval")
-        axes.set_title(title, fontsize=8)
+    for axes, panel in zip(grid, panels, strict=True):
+        for place, (uar, (low, high), verdict) in enumerate(
+            zip(panel.uar, panel.intervals, panel.verdicts, strict=True)
+        ):
+            colour = VERDICT_COLOURS.get(verdict, style.GREY)
+            axes.hlines(place, low, high, color=colour, linewidth=1)
+            axes.plot(uar, place, "s" if verdict == "reference" else "o", color=colour)
+        axes.set_yticks(range(len(panel.names)), panel.names, fontsize=7)
+        axes.set(ylim=(len(panel.names) - 0.5, -0.5), xlabel="pooled UAR with 95 % interval")
+        axes.set_title(panel.title, fontsize=8)
+    words = [*VERDICT_COLOURS, "no verdict"]
+    handles = [Line2D([], [], color=VERDICT_COLOURS.get(word, style.GREY), marker="o", label=word) for word in words]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(words), fontsize=7)
     return figure
 
 
