@@ -32,6 +32,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--npz-path", nargs="+", type=Path, metavar="NPZ", default=default, help="npz files of step 2, one encoder each"
     )
+    cli.add_words(parser, "--corpora", None, "only the clips of these corpora (default: all)")
     parser.add_argument("--layer", default="mean", help="last, mean, all or a layer number, as in step 3")
     parser.add_argument("--seed", type=cli.seed, default=0, help="random seed of the maps")
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
@@ -40,14 +41,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import atomic, embeddings, freshness, provenance, storage
+    from speechemb.artifacts import atomic, freshness, provenance, storage
 
-    npz = [paths.existing(path) for path in args.npz_path]
-    files = [embeddings.read(path, args.layer).originals() for path in npz]
+    files = [read(paths.existing(path), args.layer, args.corpora) for path in args.npz_path]
     folder = paths.output(args.results_dir)
     atomic.check_writable(folder)
     inputs = [source for file in files for source in file.sources]
-    settings = {"layer": args.layer, "seed": args.seed, "embeddings": [source["sha256"] for source in inputs]}
+    settings = {
+        "layer": args.layer,
+        "seed": args.seed,
+        "corpora": args.corpora or [],
+        "embeddings": [source["sha256"] for source in inputs],
+    }
     stamp = {**provenance.stamp("map", storage.SCHEMA, args.command, **settings), "inputs": inputs}
     if freshness.is_up_to_date(folder / "umap_emotion.csv", stamp):
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps are up to date, skipped")
@@ -61,6 +66,10 @@ def main(argv: list[str] | None = None) -> None:
     for file in files:
         for corpus in sorted(set(file.corpora.tolist())):
             inside = file.corpora == corpus
+            if inside.sum() < 2:
+                clip = file.clip_ids[inside][0]
+                cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, file.tag)
+                continue
             if file is files[0] and inside.all():  # this map exists already
                 cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
             else:
@@ -74,6 +83,29 @@ def main(argv: list[str] | None = None) -> None:
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 
+def read(npz: Path, layer: str, corpora: list[str] | None):
+    """The clips of these corpora in an npz, without augmented copies.
+
+    Raises:
+        InputError: the layer is not one to draw, a corpus is not in the file, or there are fewer than two clips.
+    """
+    import numpy as np
+
+    from speechemb.artifacts import embeddings
+
+    if layer not in ("last", "mean", "all") and not layer.isdecimal():
+        raise InputError(f"--layer {layer}: a map is of one layer: give last, mean, all or a number")
+    data = embeddings.read(npz, layer).originals()
+    if missing := sorted(set(corpora or ()) - set(data.corpora.tolist())):
+        held = ", ".join(sorted(set(data.corpora.tolist())))
+        raise InputError(f"--corpora {' '.join(missing)}: {paths.shown(npz)} holds {held}")
+    if corpora:
+        data = data.take(np.isin(data.corpora, corpora))
+    if len(data.clip_ids) < 2:
+        raise InputError(f"--npz-path {paths.shown(npz)} holds one clip, {data.clip_ids[0]}: a map needs two or more")
+    return data
+
+
 def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
     """A data frame with the coordinates of one map, one row per clip; prints what neighbours have in common."""
     import pandas as pd
@@ -81,11 +113,6 @@ def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
     from speechemb.speakers import within_corpus
     from speechemb.visualization import projection
 
-    if len(data.clip_ids) < 2:
-        clip = data.clip_ids[0]
-        raise InputError(
-            f"--npz-path: {clip} is the only clip of {data.corpora[0]} ({data.tag}): a map needs two or more"
-        )
     x, persons = data.features(layer), within_corpus(data.corpora, data.speakers)
     graph = projection.neighbours(x)
     columns = {"encoder": data.tag, "map": name, "clip_id": data.clip_ids, "corpus": data.corpora}

@@ -13,6 +13,8 @@ from speechemb.artifacts import predictions
 from speechemb.errors import InputError
 from speechemb.visualization import map_figures, projection, style
 
+LABELS = list(made.EMOTIONS)
+
 
 @pytest.fixture
 def results(script, tmp_path):
@@ -240,9 +242,41 @@ def test_unknown_speakers_are_said_and_drawn_grey(script, tmp_path, capsys):
 
 def test_a_map_of_one_clip_is_refused(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", np.ones((1, 4)), ["sad"], ["s1"])
-    with pytest.raises(InputError, match="made/0000 is the only clip of made"):
+    with pytest.raises(InputError, match="e.npz holds one clip, made/0000: a map needs two or more"):
         script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path / "results")])
-    assert list((tmp_path / "results").iterdir()) == []
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("clips", [2, 3, 16])
+@pytest.mark.parametrize("alike", [True, False])
+def test_maps_of_few_and_of_identical_clips(script, tmp_path, capsys, clips, alike):
+    vectors = np.ones((clips, 4)) if alike else np.random.default_rng(0).normal(size=(clips, 4))
+    npz = made.npz(tmp_path / "e.npz", vectors, ["sad", "happy"] * 8 if clips == 16 else LABELS[:clips], range(clips))
+    script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(tmp_path)])
+    assert "made, all: 0% of a clip's neighbours share its speaker (0% by chance)" in capsys.readouterr().out
+    assert np.isfinite(pd.read_csv(tmp_path / "umap_emotion.csv")[["x", "y"]].to_numpy()).all()
+
+
+def test_a_corpus_of_one_clip_has_no_map_and_corpora_are_chosen(script, tmp_path, capsys, caplog):
+    vectors, labels, speakers = made.planted(speakers=2, clips=12)
+    corpora = ["a"] * 12 + ["b"] * 11 + ["c"]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers, corpora=corpora)
+    where = ["--npz-path", str(npz), "--results-dir", str(tmp_path)]
+    script("5_visualization_umap").main(where)
+    table = pd.read_csv(tmp_path / "umap_emotion.csv")
+    assert table["map"].value_counts().to_dict() == {"all": 24, "a": 12, "b": 11}
+    assert "made/0023 is the only clip of c (made): no map of this corpus" in caplog.text
+    script("5_visualization_umap").main([*where, "--corpora", "b"])
+    table = pd.read_csv(tmp_path / "umap_emotion.csv")
+    assert table["map"].value_counts().to_dict() == {"all": 11, "b": 11} and set(table["corpus"]) == {"b"}
+    for flags, why in (
+        (["--corpora", "d"], "--corpora d: .*e.npz holds a, b, c"),
+        (["--corpora", "c"], "holds one clip, made/0023"),
+        (["--layer", "weighted"], "--layer weighted: a map is of one layer"),
+        (["--layer", "auto"], "--layer auto: a map is of one layer"),
+    ):
+        with pytest.raises(InputError, match=why):
+            script("5_visualization_umap").main([*where, *flags])
 
 
 def test_neighbours_are_the_nearest():
@@ -253,6 +287,9 @@ def test_neighbours_are_the_nearest():
     expected = np.sort(np.linalg.norm(z[:, None] - z[None], axis=2), axis=1)[:, :15]
     np.testing.assert_allclose(distances, expected, atol=1e-5)
     assert (indices[:, 0] == np.arange(60)).all()
+    x[:20] = x[0]  # more than a neighbourhood
+    for row, found in enumerate(projection.neighbours(x)[0]):
+        assert found[0] == row and len(set(found)) == 15
 
 
 @pytest.mark.parametrize("name", ["svm", "mlp", "xgboost"])

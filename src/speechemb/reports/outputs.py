@@ -100,8 +100,8 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 def ranking_panel(runs: significance.Comparable) -> evaluation_figures.RankingPanel:
     """Comparable runs as their picture takes them."""
     why = significance.impossible(runs.units, runs.unit, 1, runs.why_not)
-    families = f"{len(runs.families)} families" if len(runs.families) != 1 else f"against {next(iter(runs.families))}"
-    basis = f"no verdict possible: {why}" if why else families if runs.families else "no reference, no verdicts"
+    against = f"against {next(iter(runs.families))}" if len(runs.families) == 1 else "each against its reference"
+    basis = f"no verdict possible: {why}" if why else against if runs.families else "no reference, no verdicts"
     shared = runs.shared
     return evaluation_figures.RankingPanel(
         title=f"{shared['corpora']}, {shared['classes']} classes, {shared['protocol']}: {basis}",

@@ -155,8 +155,9 @@ def ranking_text(comparables: list[Comparable]) -> str:
             lines.append(f"  against {reference} (confirmatory, {corrected}, {ALPHA:.0%}):")
             for pair in pairs:
                 figures = f"UAR {pair.uar_a:.3f} - {pair.uar_b:.3f} = {pair.uar_a - pair.uar_b:+.3f}"
-                p = "" if math.isnan(pair.p) else f" (p {pair.p:.2g}, corrected {pair.p_holm:.2g})"
-                lines.append(f"    {pair.a}: {figures}: {pair.verdict}{p}")
+                p = [f"p {pair.p:.2g}"] + [f"corrected {pair.p_holm:.2g}"] * (pair.comparisons > 1)
+                tested = "" if math.isnan(pair.p) else f" ({', '.join(p)})"
+                lines.append(f"    {pair.a}: {figures}: {pair.verdict}{tested}")
         for why in sorted(set(runs.no_reference.values())):
             names = [run for run, of in runs.no_reference.items() if of == why]
             lines.append(f"  no verdict for {first(names)}: {why} (--reference RUN names a run to compare with)")

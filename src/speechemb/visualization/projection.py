@@ -17,8 +17,11 @@ def neighbours(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scaled = StandardScaler().fit_transform(x)
     k = min(NEIGHBOURS, len(x))
     distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(scaled).kneighbors(scaled)
-    # A duplicate may come before the clip itself; UMAP expects the clip first.
-    indices[:, 0] = np.arange(len(x))
+    # A clip with the same features may come before the clip itself, which UMAP expects first.
+    itself = np.arange(len(x))
+    found, place = (indices == itself[:, None]).any(axis=1), (indices == itself[:, None]).argmax(axis=1)
+    indices[itself[found], place[found]] = indices[found, 0]
+    indices[:, 0] = itself
     return indices.astype(np.int32), distances.astype(np.float32)
 
 
