@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import atomic, storage
     from speechemb.evaluation import comparison, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
+    from speechemb.visualization import style
 
     folder = paths.output(args.results_dir)
     runs = [run for predictions, stamp in read_runs(folder) for run in scores.evaluated(predictions, stamp)]
@@ -55,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
-    for line in text.speaker_warnings(results):
-        cli.log.warning(line)
+    for line in filter(None, [*text.speaker_warnings(results), style.use_fonts_for(text.words_of(results))]):
+        cli.log.warning("%s", line)
     with atomic.together() as files:
         for result in results:
             # The points of a layer curve have one picture: the curve.

@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
 
     import pandas as pd
 
+    from speechemb.visualization import style
+
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
     whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
     cells = []
@@ -75,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
             else:
                 cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
     table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
+    if line := style.use_fonts_for({*table["emotion"], *table["corpus"], *table["encoder"]}):
+        cli.log.warning("%s", line)
     with atomic.together() as files:
         for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
             storage.write_figure(folder / name, figure, files)

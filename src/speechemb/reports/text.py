@@ -14,6 +14,13 @@ from speechemb.evaluation.significance import ALPHA, Comparable
 from speechemb.labels import display_corpora
 
 
+def words_of(results: list[dict[str, Any]]) -> set[str]:
+    """The words of the pictures that come from the user: classes, speakers, names of runs."""
+    words = {label for result in results for label in result["labels"]}
+    words |= {of["speaker"] for result in results for of in result["by_speaker"]}
+    return words | {result["name"] for result in results}
+
+
 def run_title(result: dict[str, Any]) -> str:
     """Three-line title of a picture: what was run, how, and its UAR."""
     what = f"{display_corpora(result['corpora'])}, {settings_words(row_of(result))}"

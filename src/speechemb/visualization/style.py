@@ -1,7 +1,12 @@
-"""The colours of all pictures."""
+"""The colours and fonts of all pictures."""
 
+import warnings
+from collections.abc import Iterable
+
+import matplotlib
 import numpy as np
 import seaborn as sns
+from matplotlib import font_manager
 
 from speechemb.labels import ordered
 
@@ -37,3 +42,39 @@ def speaker_colours(speakers: np.ndarray) -> dict[str, str]:
     names = sorted(set(speakers.tolist()) - {""})
     colours = {"": GREY} if (speakers == "").any() else {}
     return colours | dict(zip(names, sns.color_palette("husl", len(names)).as_hex(), strict=True))
+
+
+def use_fonts_for(texts: Iterable[str]) -> str:
+    """Let the pictures to come use, beside matplotlib's own font, installed ones that have the characters it lacks.
+
+    Returns:
+        one line about the characters that no installed font has, or nothing: pictures show boxes in their place
+    """
+    own = matplotlib.rcParamsDefault["font.sans-serif"][0]
+    lacking = {character for text in texts for character in text if not character.isspace()}
+    lacking -= _characters(font_manager.findfont(own))
+    families = [own]
+    for font in sorted(font_manager.fontManager.ttflist, key=_preference) if lacking else ():
+        if found := lacking & _characters(font.fname):
+            families.append(font.name)
+            lacking -= found
+    matplotlib.rcParams["font.family"] = list(dict.fromkeys(families)) if len(families) > 1 else ["sans-serif"]
+    warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    if not lacking:
+        return ""
+    some = "".join(sorted(lacking)[:10]) + (f" and {len(lacking) - 10} more characters" if len(lacking) > 10 else "")
+    return f"no installed font has {some}: pictures show boxes instead; install a font that has them, such as Noto Sans"
+
+
+def _preference(font: font_manager.FontEntry) -> tuple:
+    """Plain fonts without serifs first."""
+    return "Sans" not in font.name, font.style != "normal", font.weight not in (400, "normal"), font.name
+
+
+def _characters(path: str) -> set[str]:
+    """The characters that a font has; none for the font of last resort, which has a box for each."""
+    try:
+        font = font_manager.get_font(path)
+    except (OSError, RuntimeError):  # a damaged font
+        return set()
+    return set() if "Last Resort" in font.family_name else {chr(code) for code in font.get_charmap()}
