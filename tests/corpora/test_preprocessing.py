@@ -279,11 +279,11 @@ def test_what_is_excluded_is_listed_with_its_reason(tmp_path, step1, capsys):
         "mine/no_samples": "empty",
         "mine/short": "shorter than 0.1 s",
         "mine/silent": "silent",
-        "mine/cut": "cannot be decoded",
+        "mine/cut": "cannot be decoded to the end (truncated or damaged)",
         "mine/text": "cannot be decoded",
         "mine/gone": "missing",
     }
-    assert "mine: 2 excluded: cannot be decoded" in capsys.readouterr().out
+    assert "mine: 1 excluded: cannot be decoded" in capsys.readouterr().out
     stamp = json.loads((tmp_path / "out" / "mine.meta.json").read_text())
     assert (stamp["corpus"], stamp["source"], stamp["emotions"]) == ("mine", "local", ["happy", "sad"])
     assert stamp["excluded"]["empty"] == 2
