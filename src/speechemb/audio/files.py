@@ -1,6 +1,7 @@
 """Which files are audio, and the few that must not be opened: pipes, devices and folders under an audio file's name."""
 
 import os
+import re
 import stat
 from collections import Counter
 from pathlib import Path
@@ -121,3 +122,14 @@ def is_lfs_pointer(path: str | Path) -> bool:
             return file.read(len(LFS_HEAD)) == LFS_HEAD
     except (AudioError, OSError):
         return False
+
+
+def cell_of_path(path: str | Path) -> str:
+    """A path as CSVs show it: one that a spreadsheet would run as a formula begins with `./`."""
+    text = printable(shown(path))
+    return f"./{text}" if is_formula(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell as a formula; plain numbers, negative ones too, are none."""
+    return text.startswith(("=", "+", "-", "@", "\t", "\r")) and not re.fullmatch(r"[-+]?\d+([.,]\d+)?", text)

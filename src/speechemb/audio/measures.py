@@ -23,6 +23,7 @@ class Measures:
 
     def add(self, block: np.ndarray) -> None:
         """Take the next block `(n,)` float32."""
+        before, self.samples = self.samples, self.samples + block.size
         if not block.size or not self.finite:
             return
         size = np.abs(block)
@@ -32,13 +33,12 @@ class Measures:
             return
         self.peak = max(self.peak, peak)
         self.clipped += int((size >= _CLIPPED).sum())
-        mean, n = block.mean(dtype=np.float64), self.samples + block.size
+        mean = block.mean(dtype=np.float64)
         squares = block.var(dtype=np.float64) * block.size
         # Chan's update: a sum of squares minus a square of the sum would lose quiet sound on a large offset
         step = mean - self.mean
-        self._squares += float(squares + step**2 * self.samples * block.size / n)
-        self.mean += float(step * block.size / n)
-        self.samples = n
+        self._squares += float(squares + step**2 * before * block.size / self.samples)
+        self.mean += float(step * block.size / self.samples)
 
     @property
     def variance(self) -> float:

@@ -6,8 +6,9 @@ AbstractTTS/IEMOCAP     10,039 turns; `file`, `major_emotion`; 6,877 in the four
 AbstractTTS/CREMA-D     7,442 clips, `file`, `major_emotion`
 confit/cremad-parquet   the same in splits train, validation, test; `file`, `emotion`, `label`
 
-Any other data set with an `audio` column and one of LABEL_COLUMNS is read in the same way. Audio is not decoded
-here, so neither torchcodec nor ffmpeg is needed. The content of a data set, its file names above all, is untrusted.
+Any other data set with an `audio` column is read in the same way, plain audio files included. Its labels come from the
+names of its files, or from one of LABEL_COLUMNS. Audio is not decoded here, so neither torchcodec nor ffmpeg is needed.
+The content of a data set, its file names above all, is untrusted.
 """
 
 import logging
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from speechemb.artifacts.atomic import atomic
+from speechemb.audio.files import is_formula, opened
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
@@ -73,7 +75,8 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
 
     from speechemb import huggingface
 
-    local = f"get the corpus from {_MODULES[corpus].SOURCE} and give its folder with --data-dir"
+    module = _MODULES[corpus]
+    local = f"get the corpus from {module.SOURCE} into data/{module.FOLDER}, or give its folder with --data-dir"
     with huggingface.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
         commit = huggingface.commit(hub_id, "dataset", revision)
         loaded = datasets.load_dataset(hub_id, revision=commit)
@@ -97,21 +100,36 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
     from tqdm import tqdm
 
     for split, rows in splits.items():
-        column = next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
-        if column is None:
-            raise InputError(
-                f"{hub_id} has none of the columns {', '.join(LABEL_COLUMNS)} (found: "
-                f"{', '.join(rows.column_names)}): choose another copy"
-            )
-        names = getattr(rows.features[column], "names", None)  # a ClassLabel holds numbers
+        column = next((name for name in LABEL_COLUMNS if name in rows.column_names), "")
+        names = getattr(rows.features.get(column), "names", None)  # a ClassLabel holds numbers
         for number, row in enumerate(tqdm(rows, desc=split, unit=" clips", disable=None, leave=False)):
-            record, label = row["audio"] or {}, row[column]
-            if not record.get("bytes"):
+            record, label = row["audio"] or {}, row.get(column)
+            if not (data := record.get("bytes") or _downloaded(record.get("path"))):
                 raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")
             if names and label is not None:
                 label = names[label] if label >= 0 else ""  # -1: not labelled
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
-            yield split, number, name, canonical(str(label or "")), record["bytes"]
+            yield split, number, name, _safe_label(label), data
+
+
+def _downloaded(path: str | None) -> bytes:
+    """The audio of a data set of plain files, which lies in the cache of the hub's libraries, and nowhere else."""
+    import datasets
+    from huggingface_hub import constants
+
+    caches = [
+        Path(cache).resolve() for cache in (constants.HF_HOME, constants.HF_HUB_CACHE, datasets.config.HF_CACHE_HOME)
+    ]
+    if not path or not any(Path(path).resolve().is_relative_to(cache) for cache in caches):
+        return b""
+    with opened(path) as file:
+        return file.read()
+
+
+def _safe_label(label: object) -> str:
+    """The label in canonical spelling; empty where a spreadsheet would run it as a formula."""
+    text = canonical(str(label or ""))
+    return "" if is_formula(text) else text
 
 
 def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
