@@ -134,8 +134,7 @@ def _blocks(sound: soundfile.SoundFile, path: str | Path, least: int) -> Iterato
     try:
         while len(block := sound.read(frames, dtype="float32", always_2d=True)):
             n += len(block)
-            with np.errstate(over="ignore", invalid="ignore"):
-                yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+            yield _mono(block)
     except soundfile.SoundFileError:
         raise AudioError(path, "cannot be decoded to the end (truncated or damaged)") from None
     # The length of an MP3 may be a guess; `least` is counted.
@@ -143,6 +142,13 @@ def _blocks(sound: soundfile.SoundFile, path: str | Path, least: int) -> Iterato
         raise AudioError(path, "truncated or damaged")
     if sound.format not in _HEADED and any(int(a) > int(b) for a, b in _SHORT.findall(sound.extra_info)):
         raise AudioError(path, "truncated")
+
+
+def _mono(block: np.ndarray) -> np.ndarray:
+    if block.shape[1] == 1:
+        return block[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # huge or no numbers, which the checks find
+        return block.mean(axis=1, dtype=np.float32)
 
 
 class _View(io.RawIOBase):

@@ -26,6 +26,7 @@ from speechemb.paths import ROOT, shown
 REQUIRED = ("path", "emotion")
 OPTIONAL = ("speaker", "session", "sentence", "gender")
 UNKNOWN = {"unknown", "unk", "undefined", "nan", "<na>", "na", "n/a", "#n/a", "none", "null", "-", "--", "?"}
+_NAMES = {";": "semicolons", "|": "bars"}
 SEPARATORS = ",\t;|"
 # Words in the names of columns that say where in a file a row's clip lies.
 _SEGMENT = re.compile(
@@ -84,7 +85,21 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
     _drop_unknown(file, rows)
     _check_fields(file, rows)
+    if separator in _NAMES:
+        log.info("%s: fields are separated by %s", shown(file), _NAMES[separator])
+    _say_labels(file, [row["emotion"] for _, row in rows])
     return rows
+
+
+def _say_labels(file: Path, labels: list[str]) -> None:
+    """Name the spellings that are read as another label."""
+    read_as: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        if canonical(label) != label.lower():
+            read_as.setdefault(canonical(label), []).append(label)
+    if read_as:
+        words = [f"{', '.join(spellings)} as {label}" for label, spellings in read_as.items()]
+        log.info("%s: labels found: %s", shown(file), "; ".join(words))
 
 
 def _text(file: Path) -> str:

@@ -22,6 +22,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 WINDOW_S = 60
 _WINDOW, _HOP, _FFT = 400, 160, 512
 _PITCH_WINDOW = 1024  # 64 ms: at least two periods of the lowest f0
+_PITCH_FRAMES = 1000  # at a time
 _F0_RANGE = (60.0, 500.0)  # Hz: adult speech, including emotional speech
 _VOICED_ABOVE = 0.5  # normalised autocorrelation at the lag found
 
@@ -54,7 +55,8 @@ class Acoustic:
 
         numbered = ((i, part) for i, wave in enumerate(waveforms) for part in windows_of(wave, WINDOW_S))
         # max_nbytes=None: windows go to the processes by pipe, else files in memory keep all of them to the end
-        parts = Parallel(n_jobs=-1, batch_size=4, max_nbytes=None)(delayed(_numbered)(*task) for task in numbered)
+        at_once = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
+        parts = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)(delayed(_numbered)(*task) for task in numbered)
         rows = np.zeros((len(waveforms), 1, self.dim), np.float32)
         for i, wave in enumerate(waveforms):
             found = [row for number, row in parts if number == i]
@@ -107,13 +109,25 @@ def _frames(waveform: np.ndarray) -> np.ndarray:
 
 def _pitch(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Natural log of f0 in Hz, and whether the frame is voiced; both (frames,)."""
+    padded = np.pad(waveform, _PITCH_WINDOW // 2)
+    n = 1 + len(waveform) // _HOP
+    # Part by part: the frames overlap so much that together they take 7 times the memory of the rest.
+    parts = [
+        _pitch_of(padded[start * _HOP : (min(start + _PITCH_FRAMES, n) - 1) * _HOP + _PITCH_WINDOW])
+        for start in range(0, n, _PITCH_FRAMES)
+    ]
+    log_f0, voiced = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return log_f0, voiced
+
+
+def _pitch_of(padded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the frames that begin at every hop of a waveform."""
     import librosa
 
     low, high = _F0_RANGE
     f0 = librosa.yin(
-        waveform, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=True
+        padded, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=False
     )
-    padded = np.pad(waveform, _PITCH_WINDOW // 2)
     frames = librosa.util.frame(padded, frame_length=_PITCH_WINDOW, hop_length=_HOP)[:, : len(f0)]
     # Autocorrelation at lag L compares a frame's first W-L samples with its last W-L, both of unit length.
     lags = np.round(SAMPLE_RATE / f0).astype(int)
