@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -101,7 +101,7 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
-def _checked(file: BinaryIO) -> tuple[int | io.RawIOBase, int]:
+def _checked(file: BinaryIO) -> tuple[Any, int]:
     """What soundfile opens, and the least number of samples that it has to give."""
     file.seek(0)
     head = file.read(64)

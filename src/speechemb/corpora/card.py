@@ -22,7 +22,9 @@ def card(clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, vectors: 
     known = clips[clips.speaker != ""]
     table = pd.crosstab(known.speaker, known.emotion)
     table = table[ordered(table.columns)] if len(table) else table
-    single = table.index[(table > 0).sum(axis=1) == 1].tolist() if clips.emotion.nunique() > 1 else []
+    n_emotions = (table.to_numpy() > 0).sum(axis=1)
+    single = [str(name) for name, n in zip(table.index, n_emotions, strict=True) if n == 1]
+    single = single if clips.emotion.nunique() > 1 else []
     exact = _identical(clips)
     near = fingerprint.pairs(vectors, clips.duration_s.to_numpy(dtype=float))
     ids, digests = clips.clip_id.tolist(), clips.audio_sha256.tolist()

@@ -6,19 +6,21 @@ AbstractTTS/IEMOCAP     10,039 turns; `file`, `major_emotion`; 6,877 in the four
 AbstractTTS/CREMA-D     7,442 clips, `file`, `major_emotion`
 confit/cremad-parquet   the same in splits train, validation, test; `file`, `emotion`, `label`
 
-Any other data set with an `audio` column is read in the same way, plain audio files included. Its labels come from the
-names of its files, or from one of LABEL_COLUMNS. Audio is not decoded here, so neither torchcodec nor ffmpeg is needed.
-The content of a data set, its file names above all, is untrusted.
+Any other data set with an `audio` column is read in the same way. Its labels come from the names of its files, or from
+one of LABEL_COLUMNS. Audio is not decoded here, so neither torchcodec nor ffmpeg is needed; `datasets` needs both for
+data sets of plain audio files, which are to be downloaded as folders. The content of a data set, its file names above
+all, is untrusted.
 """
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from speechemb.artifacts.atomic import atomic
-from speechemb.audio.files import is_formula, opened
+from speechemb.audio.files import is_formula
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
@@ -79,7 +81,7 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
     local = f"get the corpus from {module.SOURCE} into data/{module.FOLDER}, or give its folder with --data-dir"
     with huggingface.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
         commit = huggingface.commit(hub_id, "dataset", revision)
-        loaded = datasets.load_dataset(hub_id, revision=commit)
+        loaded = _splits(hub_id, commit)
     # Without a network, datasets gives any commit it has in its cache; the cache folder has the commit's name.
     cached = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
     if cached != {commit}:
@@ -92,7 +94,25 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
         if "audio" not in rows.column_names:
             raise InputError(f"{hub_id} has no column audio (found: {', '.join(rows.column_names)}): {local}")
         loaded[split] = rows.cast_column("audio", undecoded)
-    return commit, loaded
+    return commit, dict(loaded)
+
+
+def _splits(hub_id: str, commit: str) -> Any:
+    """What `datasets` makes of the data set at this commit."""
+    import datasets
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(hub_id, revision=commit)
+    except Exception as error:
+        if not isinstance(error, ImportError) and not isinstance(error.__cause__, ImportError):
+            raise
+        raise InputError(
+            f"{hub_id} consists of plain audio files, which are not read from the hub: fetch them with `hf download "
+            f"{hub_id} --repo-type dataset --local-dir FOLDER`, and give the folder with --data-dir, or list its files "
+            "in a table"
+        ) from None
 
 
 def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
@@ -104,26 +124,12 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
         names = getattr(rows.features.get(column), "names", None)  # a ClassLabel holds numbers
         for number, row in enumerate(tqdm(rows, desc=split, unit=" clips", disable=None, leave=False)):
             record, label = row["audio"] or {}, row.get(column)
-            if not (data := record.get("bytes") or _downloaded(record.get("path"))):
+            if not (data := record.get("bytes")):
                 raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")
             if names and label is not None:
                 label = names[label] if label >= 0 else ""  # -1: not labelled
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
             yield split, number, name, _safe_label(label), data
-
-
-def _downloaded(path: str | None) -> bytes:
-    """The audio of a data set of plain files, which lies in the cache of the hub's libraries, and nowhere else."""
-    import datasets
-    from huggingface_hub import constants
-
-    caches = [
-        Path(cache).resolve() for cache in (constants.HF_HOME, constants.HF_HUB_CACHE, datasets.config.HF_CACHE_HOME)
-    ]
-    if not path or not any(Path(path).resolve().is_relative_to(cache) for cache in caches):
-        return b""
-    with opened(path) as file:
-        return file.read()
 
 
 def _safe_label(label: object) -> str:

@@ -249,7 +249,7 @@ def _table(kept: list[Clip], examined: dict[str, Examined], hashes: dict[str, st
     table["duration_s"] = [examined[clip.clip_id].seconds for clip in kept]
     table["sample_rate"] = [examined[clip.clip_id].rate for clip in kept]
     table["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
-    return table[list(METADATA_COLUMNS)]
+    return table.loc[:, list(METADATA_COLUMNS)]
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:

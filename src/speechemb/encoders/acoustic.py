@@ -55,8 +55,9 @@ class Acoustic:
 
         numbered = ((i, part) for i, wave in enumerate(waveforms) for part in windows_of(wave, WINDOW_S))
         # max_nbytes=None: windows go to the processes by pipe, else files in memory keep all of them to the end
-        at_once = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
-        parts = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)(delayed(_numbered)(*task) for task in numbered)
+        at_once: Any = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
+        pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)
+        parts: Any = pool(delayed(_numbered)(*task) for task in numbered)
         rows = np.zeros((len(waveforms), 1, self.dim), np.float32)
         for i, wave in enumerate(waveforms):
             found = [row for number, row in parts if number == i]
