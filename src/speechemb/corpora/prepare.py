@@ -21,7 +21,7 @@ from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import decoding
 from speechemb.audio.files import cell_of_path, irregular, printable
 from speechemb.audio.fingerprint import Fingerprint
-from speechemb.audio.measures import Measures
+from speechemb.audio.measures import MAX_PEAK, Measures
 from speechemb.corpora import Clip, Corpus, card
 from speechemb.errors import InputError, first
 from speechemb.labels import merge_excited, ordered
@@ -138,7 +138,7 @@ def examine(clip: Clip) -> Examined:
             measures, mark = Measures(rate), Fingerprint(rate)
             for block in blocks:
                 measures.add(block)
-                if measures.finite:
+                if measures.finite and measures.peak <= MAX_PEAK:
                     mark.add(block)
     except decoding.AudioError as error:
         return Examined(fault=error.reason)
