@@ -1,10 +1,11 @@
 """Step 1: list the clips of one or several corpora, check each of them, and write those that can be used.
 
 Reads   the corpora's audio and label files: data/CREMA-D, data/RAVDESS, data/EmoDB, data/IEMOCAP, the bundled
-        data/demo, or a table of your own. IEMOCAP (unless --data-dir is given) and, if asked, CREMA-D come from
-        the Hugging Face hub and are kept in data/<corpus>/hub
+        data/demo, or a table of your own. IEMOCAP and CREMA-D come from the Hugging Face hub where data/ does not
+        hold them, and are kept in data/<corpus>/hub
 Writes  data/processed/<corpus>.csv, one row per clip, with <corpus>.meta.json: where it came from
         data/processed/<corpus>_excluded.csv: the clips that were excluded, and why
+        data/processed/<corpus>_card.json: speakers, emotions, lengths, levels and duplicates of the clips
 
 A clip is used if its corpus labels it, its emotion is one of those asked for, and its audio decodes, is
 finite, is not silent and lasts at least 0.1 s. Byte-identical clips under two emotions are both excluded.
@@ -38,8 +39,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     fraction += f" (default: {HUB_FRACTION} of a hub copy, all of a local release)"
     add("--iemocap-fraction", metavar="F", type=cli.fraction, help=fraction)
     source = "hub, local, or a data set on the hub, <id>[@revision]"
-    add("--iemocap-source", metavar="SOURCE", help=f"{source} (default: hub; local with --data-dir)")
-    add("--cremad-source", metavar="SOURCE", default="local", help="the same for CREMA-D")
+    add("--iemocap-source", metavar="SOURCE", help=f"{source} (default: local; hub where data/ does not hold it)")
+    add("--cremad-source", metavar="SOURCE", help="the same for CREMA-D")
     add("--seed", type=cli.seed, default=0, help="of the draw of --iemocap-fraction")
     add("--out-dir", type=Path, metavar="DIR", default=paths.PROCESSED, help="where the CSVs go")
     add("--overwrite", action="store_true", help="replace a CSV of the same corpus that has other settings")
@@ -49,17 +50,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for pandas.
-    from speechemb.artifacts import atomic, freshness, metadata
-    from speechemb.corpora import prepare
+    from speechemb.artifacts import atomic
+    from speechemb.corpora import card, prepare
 
     wanted = parse_emotions(args.emotions)
     out_dir = paths.output(args.out_dir)
     atomic.check_writable(out_dir)
     if args.data_dir and len(args.corpora) > 1:
         raise InputError("--data-dir is the folder of one corpus: run this script once for each corpus")
-    sources = {"iemocap": args.iemocap_source, "cremad": args.cremad_source}
-    listed = [corpora.read(word, args.data_dir, sources.get(word)) for word in args.corpora]
-    prepared = [prepared_from(corpus, wanted, args) for corpus in listed]
+    for word in args.corpora:
+        corpora.check_word(word)
+    prepared, failed = all_prepared(wanted, args)
     prepare.check_together(prepared, wanted)
     check_tables(args.corpora, prepared, out_dir)
 
@@ -67,15 +68,44 @@ def main(argv: list[str] | None = None) -> None:
     for one in prepared:
         for reason, n in prepare.reasons(one).items():
             print(f"{one.corpus}: {n} excluded: {reason}")
-    # Only now, and all together: where one corpus fails, none is written.
+        for line in card.lines(one.card):
+            print(f"{one.corpus}: {line}")
+        for line in card.warnings(one.card):
+            cli.log.warning("%s: %s", one.corpus, line)
+    write(prepared, out_dir, args)
+    if failed:
+        raise InputError("; ".join(failed))
+
+
+def write(prepared: list["Prepared"], out_dir: Path, args: argparse.Namespace) -> None:
+    """Write the files of all corpora together: where one cannot be written, none is."""
+    from speechemb.artifacts import atomic, freshness, metadata, storage
+
     with atomic.together() as files:
         for one in prepared:
             path, stamp = out_dir / f"{one.corpus}.csv", metadata.metadata_stamp(args.command, one.content)
             if not args.overwrite:
                 freshness.check_replaceable(path, stamp, metadata.SETTINGS)
+            card = {"kind": "card", "corpus": one.corpus, **one.card}
+            storage.write_json(path.with_name(f"{one.corpus}_card.json"), card, files)
             metadata.write_metadata(path, one.clips, one.excluded, stamp, files)
     for one in prepared:
         print(f"wrote {paths.shown(out_dir / one.corpus)}.csv ({len(one.clips)} clips)")
+
+
+def all_prepared(wanted: list[str] | None, args: argparse.Namespace) -> tuple[list["Prepared"], list[str]]:
+    """The corpora that can be written, and a line for each that cannot. Raises where there is none."""
+    sources = {"iemocap": args.iemocap_source, "cremad": args.cremad_source}
+    prepared, failed = [], []
+    for word in args.corpora:
+        try:
+            corpus = corpora.read(word, args.data_dir, sources.get(word))
+            prepared.append(prepared_from(corpus, wanted, args))
+        except InputError as error:
+            failed.append(str(error))
+    if not prepared:
+        raise InputError("; ".join(failed))
+    return prepared, failed
 
 
 def prepared_from(corpus: corpora.Corpus, wanted: list[str] | None, args: argparse.Namespace) -> "Prepared":

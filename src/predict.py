@@ -6,7 +6,7 @@ Writes  a CSV with one row per file: path, emotion, one probability per class (t
 Encoder, layers and pooling are those the model was trained with; an encoder that has changed since is an error.
 
 Example: python src/predict.py --model models/wavlm_base-ravdess-8emo-mean-svm-speaker5 my_recordings/
-Ends with: 12 files, 1 excluded
+Ends with: 12 files, 1 excluded; with exit code 1 where none could be predicted
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from speechemb import cli, paths
-from speechemb.errors import InputError
+from speechemb.errors import InputError, first
 
 AT_ONCE = 16  # files embedded together
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import storage
     from speechemb.classifiers import persistence
 
-    files = recordings([paths.existing(path) for path in args.audio])
+    files = audio_files([paths.existing(path) for path in args.audio])
     classifier, meta = persistence.load(paths.existing(args.model))
     encoder = inference.encoder_of(meta, args.encoder)
     rows, refused = [], []
@@ -44,6 +44,9 @@ def main(argv: list[str] | None = None) -> None:
         waveforms, bad = inference.usable(files[start : start + AT_ONCE])
         refused += bad
         rows += inference.predict(classifier, encoder, meta, waveforms)
+    if not rows:
+        reasons = first([f"{path} ({reason})" for path, reason in refused])
+        raise InputError(f"none of the {len(files)} files could be predicted: {reasons}")
     table = pd.DataFrame(rows, columns=["path", "emotion", *(f"p_{label}" for label in meta["labels"])]).round(6)
     text = table.to_csv(index=False, lineterminator="\n")
     if args.out:
@@ -55,18 +58,25 @@ def main(argv: list[str] | None = None) -> None:
     cli.log.info("%d files, %d excluded", len(files), len(refused))
 
 
-def recordings(given: list[Path]) -> list[Path]:
-    """The files given and the audio files in the folders given, in a fixed order."""
-    from speechemb.audio import decoding
+def audio_files(given: list[Path]) -> list[Path]:
+    """The files given and the audio files in the folders given, in a fixed order; says what it passes over."""
+    from collections import Counter
 
-    found = []
+    from speechemb.audio import files
+
+    found, others = [], Counter()
     for path in given:
         if not path.exists():
-            raise InputError(f"{paths.shown(path)} does not exist")
-        found += decoding.audio_files(path) if path.is_dir() else [path]
+            raise InputError(f"{files.printable(paths.shown(path))} does not exist")
+        within, more = files.search(path) if path.is_dir() else ([path], Counter())
+        found, others = found + within, others + more
+    if others:
+        cli.log.info("%s", files.passed_over(others))
     if not found:
-        suffixes = ", ".join(decoding.SUFFIXES)
-        raise InputError(f"no {suffixes} file in {', '.join(paths.shown(path) for path in given)}")
+        where = ", ".join(files.printable(paths.shown(path)) for path in given)
+        raise InputError(
+            f"no audio file that can be read in {where}: give files of {', '.join(files.SUFFIXES[:8])}, ..."
+        )
     return found
 
 

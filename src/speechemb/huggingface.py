@@ -5,10 +5,12 @@ Import this only where the hub is about to be used: huggingface_hub takes a whil
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from huggingface_hub import HfApi, errors, resolve_revision
 
 from speechemb.errors import InputError
+from speechemb.paths import SRC
 
 TIMEOUT_S = 10
 
@@ -40,7 +42,11 @@ def readable(flag: str, repo_id: str, kind: str, instead: str) -> Iterator[None]
     page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
     try:
         yield
-    except (OSError, ValueError, RuntimeError, errors.HTTPError, errors.RevisionResolutionError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # an answer that is none makes the clients raise nearly anything
+        if _is_ours(error):
+            raise
         cause = error.__cause__ if isinstance(error.__cause__, errors.HfHubHTTPError) else error
         # datasets raises DatasetNotFoundError for everything; `commit` before it finds every cause but a gated data set
         if isinstance(cause, errors.GatedRepoError) or type(error).__name__ == "DatasetNotFoundError":
@@ -54,3 +60,11 @@ def readable(flag: str, repo_id: str, kind: str, instead: str) -> Iterator[None]
         else:
             why = f"{repo_id} cannot be loaded ({(str(error).splitlines() or [type(error).__name__])[0]})"
         raise InputError(f"{flag}: {why}, or {instead}") from None
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised by a line of this project, not of a library: then it is a bug."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and Path(last.tb_frame.f_code.co_filename).is_relative_to(SRC)

@@ -1,5 +1,7 @@
 """The emotion labels of this project, the spellings that corpora use for them, and the choice of classes."""
 
+import re
+
 from speechemb.errors import InputError
 
 # The order in every table, matrix and picture. Labels not listed here (a table's own classes) sort after these.
@@ -28,7 +30,7 @@ _SPELLINGS = {
     "angry": "ang anger",
     "fearful": "fea fear",
     "disgust": "dis disgusted",
-    "surprised": "sur surprise",
+    "surprised": "sur surprise ps pleasant_surprise pleasant_surprised pleasantly_surprised",
     "bored": "boredom",
     "frustrated": "fru frustration frustrate",
     "other": "oth",
@@ -39,7 +41,7 @@ _CANONICAL = {spelling: word for word, spellings in _SPELLINGS.items() for spell
 def canonical(label: str) -> str:
     """`Anger`, `ang` and `angry` -> `angry`; an unknown label is only lower-cased."""
     label = label.strip().lower()
-    return _CANONICAL.get(label, label)
+    return _CANONICAL.get("_".join(re.split(r"[\s_-]+", label)), label)
 
 
 def sort_key(label: str) -> tuple[int, str]:

@@ -1,12 +1,14 @@
 """What the corpora's names, label files and tables say: no audio is opened here."""
 
 import csv
+import os
 
 import pytest
 
 from speechemb import corpora
 from speechemb.corpora import cremad, emodb, iemocap, ravdess, table
 from speechemb.errors import InputError
+from speechemb.labels import canonical
 
 
 def touch(folder, *names):
@@ -118,6 +120,14 @@ def test_ravdess_names(tmp_path):
     assert clips["x"].excluded == "name does not follow RAVDESS's naming"
 
 
+def test_the_sound_of_ravdess_videos_is_not_a_second_take(tmp_path):
+    touch(tmp_path, *[f"Actor_01/{n}-01-05-01-01-01-01.wav" for n in ("01", "02", "03", "04")])
+    excluded = {stem[:2]: clip.excluded for stem, clip in by_stem(ravdess.clips(tmp_path)).items()}
+    assert excluded["03"] == "" and excluded["04"] == "name does not follow RAVDESS's naming"
+    assert excluded["01"] == "sound of the video of the same take (modality 01)"
+    assert excluded["02"] == "sound of the video of the same take (modality 02)"
+
+
 def test_a_folder_inside_the_folder_does_not_double_ravdess(tmp_path):
     touch(tmp_path, "Actor_12/03-01-06-01-02-01-12.wav", "inside/Actor_12/03-01-06-01-02-01-12.wav")
     first, second = ravdess.clips(tmp_path)
@@ -143,7 +153,7 @@ def write(path, text, encoding="utf-8"):
     return path
 
 
-@pytest.mark.parametrize("comma", [",", "\t"])
+@pytest.mark.parametrize("comma", [",", "\t", ";", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_table_with_bom_line_ends_and_other_columns(tmp_path, comma, end):
     touch(tmp_path, "a/x.wav")
@@ -153,6 +163,43 @@ def test_table_with_bom_line_ends_and_other_columns(tmp_path, comma, end):
     assert (one.clip_id, one.corpus, one.path) == ("my_clips/x", "my_clips", tmp_path / "a" / "x.wav")
     assert (one.emotion, one.speaker, one.gender) == ("angry", "s1", "female")
     assert (two.emotion, two.speaker, two.session, two.sentence, two.gender) == ("happy", "", "", "", "")
+
+
+def test_excel_may_name_the_separator(tmp_path):
+    file = write(tmp_path / "t.csv", "sep=;\r\npath;emotion\r\na.wav;sad\r\n")
+    assert [clip.clip_id for clip in table.clips(file)] == ["t/a"]
+
+
+def test_words_for_unknown_are_no_people(tmp_path, caplog):
+    caplog.set_level("INFO")
+    words = ["Unknown", "unk", "nan", "None", "null", "-", "n/a", "?", "<NA>", "s1"]
+    rows = [f"{i}.wav,sad,{word},{word},{word},{word}" for i, word in enumerate(words)]
+    found = table.clips(write(tmp_path / "t.csv", "\n".join(["path,emotion,speaker,gender,session,sentence", *rows])))
+    for clip in found[:-1]:
+        assert (clip.speaker, clip.gender, clip.session, clip.sentence) == ("", "", "", "")
+    assert found[-1].speaker == "s1"
+    assert "counted as unknown: speaker Unknown (1), session Unknown (1)" in caplog.text
+
+
+def test_negative_numbers_are_no_formulas_and_a_whole_duration_is_no_segment(tmp_path):
+    (clip,) = table.clips(write(tmp_path / "t.csv", "path,emotion,speaker,duration_s\na.wav,sad,-1,3.5\n"))
+    assert clip.speaker == "-1"
+
+
+def test_paths_written_on_other_systems_are_found(tmp_path):
+    composed, decomposed = "J\u00fcrgen", "Ju\u0308rgen"
+    touch(tmp_path, f"wav/{decomposed}/{composed}.wav", "wav/b.wav")
+    rows = [f"wav\\{composed}\\{decomposed}.wav,sad", "wav\\b.wav,sad", "wav/none.wav,sad"]
+    found = table.clips(write(tmp_path / "t.csv", "\n".join(["path,emotion", *rows])))
+    assert [clip.path.is_file() for clip in found] == [True, True, False]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_table_that_is_no_file_does_not_hang(tmp_path, kind):
+    make = {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": lambda path: path.mkdir()}
+    make[kind](tmp_path / "t.csv")
+    with pytest.raises(InputError, match=f"a {kind}, not a file"):
+        corpora.read(f"table:{tmp_path / 't.csv'}")
 
 
 def test_table_ids_are_unique_where_stems_are_not(tmp_path):
@@ -174,7 +221,14 @@ def test_table_paths_count_from_the_root_where_they_are_not_beside_it(tmp_path):
     ("text", "message"),
     [
         ("path,label\na.wav,sad\n", r"t.csv has no column emotion \(found: path, label\)"),
-        ("path;emotion\na.wav;sad\n", r"t.csv has no column path \(found: path;emotion\)"),
+        ("path:emotion\na.wav:sad\n", r"t.csv has no column path \(found: path:emotion\)"),
+        ("path,start,end,emotion\na.wav,0,1,sad\n", r"columns of segments \(start, end\)"),
+        ("path,Start [s],emotion\na.wav,0,sad\n", r"columns of segments \(start \[s\]\)"),
+        ("path,EndTime,emotion\na.wav,0,sad\n", r"columns of segments \(endtime\)"),
+        ("path,offset_ms,duration,emotion\na.wav,0,1,sad\n", r"columns of segments \(offset_ms, duration\)"),
+        ("path,begin,stop,emotion\na.wav,0,1,sad\n", r"columns of segments \(begin, stop\)"),
+        ("path,emotion,speaker\na.wav,sad,=1+1\n", "column speaker begins with = .* in row 2"),
+        ("path,emotion\na.wav,@SUM(A1)\n", "column emotion begins with"),
         ("", r"t.csv has no column path \(found: none\)"),
         ("path,emotion\n", "t.csv lists no clip"),
         ("path,emotion\na.wav,sad\nb.wav,\nc.wav, \n", "column emotion is empty in row 3, 4"),
@@ -232,3 +286,22 @@ def test_a_folder_and_the_hub_exclude_each_other(tmp_path):
         corpora.read("cremad", str(tmp_path), "hub")
     with pytest.raises(InputError, match="does not go with table:x.csv"):
         corpora.read("table:x.csv", str(tmp_path))
+
+
+def test_a_corpus_where_the_readme_puts_it_comes_before_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora, "DATA", tmp_path)
+    labels = tmp_path / "IEMOCAP/IEMOCAP_full_release/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
+    labels.parent.mkdir(parents=True)
+    labels.write_bytes(LABELS)
+    touch(tmp_path, "CREMA-D/AudioWAV/1001_DFA_ANG_XX.wav")
+    assert corpora.read("iemocap").source == corpora.read("cremad").source == "local"
+    (tmp_path / "CREMA-D/AudioWAV/1001_DFA_ANG_XX.wav").unlink()
+    touch(tmp_path, "CREMA-D/hub/org--set/1001_DFA_ANG_XX.wav")  # what came from the hub is not a local corpus
+    assert corpora._nearest("cremad", None) == "hub"
+
+
+@pytest.mark.parametrize(
+    "label", ["ps", "PS", "pleasant_surprise", "Pleasant Surprise", "pleasant-surprised", "Pleasant_surprised"]
+)
+def test_tess_spellings_are_surprised(label):
+    assert canonical(label) == "surprised"

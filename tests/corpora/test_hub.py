@@ -8,7 +8,9 @@ import json
 import shutil
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import hub_repos
@@ -46,7 +48,32 @@ def repos(tmp_path_factory) -> Path:
     scripted = data / "org/scripted/main"
     scripted.mkdir(parents=True)
     (scripted / "scripted.py").write_text("raise SystemExit('a data set ran its own code')\n")
+    save_files(data)
     return root
+
+
+def save_files(data: Path) -> None:
+    """Data sets of plain audio files, one that asks for a file of this machine, and one that is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+    from datasets import Audio, Features, Value
+
+    names = ["1001_IEO_ANG_HI", "1001_IEO_SAD_HI", "1002_IEO_ANG_HI", "1002_IEO_SAD_HI"]
+    for number, name in enumerate(names):
+        for repo, path in (("plain", f"{name}.wav"), ("folders", f"{('anger', 'sad')[number % 2]}/take_{number}.wav")):
+            file = data / "org" / repo / "main" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(hub_repos.wav_bytes(number))
+    secret = data.parent / "secret.wav"
+    secret.write_bytes(hub_repos.wav_bytes(9))
+    features = Features({"file": Value("string"), "audio": Audio(), "emotion": Value("string")})
+    columns = {"file": ["a.wav"], "audio": [{"bytes": None, "path": str(secret)}], "emotion": ["sad"]}
+    for repo in ("thief", "damaged"):
+        (data / "org" / repo / "main").mkdir(parents=True)
+        table = pyarrow.Table.from_pydict(columns, schema=features.arrow_schema)
+        pyarrow.parquet.write_table(table, data / "org" / repo / "main" / "train.parquet")
+    whole = (data / "org/damaged/main/train.parquet").read_bytes()
+    (data / "org/damaged/main/train.parquet").write_bytes(whole[:200] + bytes(200) + whole[400:])
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +164,10 @@ STEP_1 = {
     "gated": preprocess("cremad", "org/gated", "x"),
     "no_revision": preprocess("cremad", f"{CREMAD}@v9", "x"),
     "scripted": preprocess("cremad", "org/scripted", "x"),
+    "plain": preprocess("cremad", "org/plain", "plain", "--emotions", "all"),
+    "folders": preprocess("cremad", "org/folders", "folders", "--emotions", "all"),
+    "thief": preprocess("cremad", "org/thief", "x"),
+    "damaged": preprocess("cremad", "org/damaged", "x"),
 }
 STEP_2 = {
     "main": extract("org/tiny", "main.npz"),
@@ -293,6 +324,32 @@ def test_cremad_from_the_hub(checkout, step_1, run):
         assert (checkout / row.path).read_bytes() == hub_repos.wav_bytes(index)
 
 
+@pytest.mark.parametrize("body", ["[]", "<html>sign in</html>", "{}"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_hub_that_answers_nonsense_is_one_line(checkout, tmp_path, body, status):
+    """As the page of a hotel's network, which answers in the hub's place."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body.encode())
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        env = client_env(f"http://127.0.0.1:{server.server_address[1]}", tmp_path)
+        done = run_scripts(checkout, env, {"x": STEP_1["iemocap"]})["x"]
+        server.shutdown()
+    assert_refused(done, IEMOCAP, "--data-dir")
+
+
 @pytest.mark.parametrize(
     "run, words",
     [
@@ -300,6 +357,10 @@ def test_cremad_from_the_hub(checkout, step_1, run):
         ("gated", ["org/gated", "gated", "hf auth login"]),
         ("no_revision", [CREMAD, "v9", "@"]),
         ("scripted", ["org/scripted", "--data-dir"]),
+        ("plain", ["org/plain", "plain audio files", "--data-dir"]),
+        ("folders", ["org/folders", "plain audio files", "--data-dir"]),
+        ("thief", ["org/thief", "holds no audio"]),
+        ("damaged", ["org/damaged", "--data-dir"]),
     ],
 )
 def test_a_data_set_that_cannot_be_had_is_one_line(step_1, run, words):

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import soxr
 from conftest import ROOT
 
 from speechemb import corpora
 from speechemb.artifacts import metadata
+from speechemb.audio import files
 from speechemb.corpora import Clip, prepare
 from speechemb.errors import InputError
 from speechemb.labels import canonical
@@ -279,11 +281,11 @@ def test_what_is_excluded_is_listed_with_its_reason(tmp_path, step1, capsys):
         "mine/no_samples": "empty",
         "mine/short": "shorter than 0.1 s",
         "mine/silent": "silent",
-        "mine/cut": "cannot be decoded",
+        "mine/cut": "cannot be decoded to the end (truncated or damaged)",
         "mine/text": "cannot be decoded",
         "mine/gone": "missing",
     }
-    assert "mine: 2 excluded: cannot be decoded" in capsys.readouterr().out
+    assert "mine: 1 excluded: cannot be decoded" in capsys.readouterr().out
     stamp = json.loads((tmp_path / "out" / "mine.meta.json").read_text())
     assert (stamp["corpus"], stamp["source"], stamp["emotions"]) == ("mine", "local", ["happy", "sad"])
     assert stamp["excluded"]["empty"] == 2
@@ -320,12 +322,85 @@ def test_changing_an_input_changes_the_fingerprint(tmp_path, step1):
 # ---------------------------------------------------------------- wrong input
 
 
-def test_nothing_is_written_if_one_of_several_corpora_fails(tmp_path, step1):
+def test_what_can_be_written_is_written_and_the_rest_is_said_at_the_end(tmp_path, step1):
     good = table(tmp_path, {"a.wav": noise(1), "b.wav": noise(2)}, name="good.csv")
     bad = table(tmp_path, {"c.wav": b"", "d.wav": b""}, name="bad.csv")
     with pytest.raises(InputError, match="bad: none of the 2 clips .*2 empty"):
-        step1(["--corpora", good, bad, "--emotions", "all", "--out-dir", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
+        step1(["--corpora", bad, good, "--emotions", "all", "--out-dir", str(tmp_path / "out")])
+    assert len(rows_of(tmp_path / "out", "good")[0]) == 2 and not (tmp_path / "out" / "bad.csv").exists()
+    with pytest.raises(InputError, match="--corpora kremad: choose from"):
+        step1(["--corpora", good, "kremad", "--emotions", "all", "--out-dir", str(tmp_path / "no")])
+    assert not (tmp_path / "no").exists()
+
+
+def test_missing_files_are_named_and_no_flag_is_advised_that_a_table_does_not_take(tmp_path, step1, caplog):
+    out = ["--emotions", "all", "--out-dir", str(tmp_path / "out")]
+    with pytest.raises(InputError, match="looked for .*x.wav") as raised:
+        step1(["--corpora", table(tmp_path, {"x.wav": None, "y.wav": None}), *out])
+    assert "--data-dir" not in str(raised.value) and "column path of" in str(raised.value)
+    step1(["--corpora", table(tmp_path, {"x.wav": None, "a.wav": noise(1), "b.wav": noise(2)}), *out])
+    assert "1 files are missing, first:" in caplog.text
+
+
+def test_names_that_are_not_utf8_are_excluded_with_the_reason(tmp_path, step1):
+    folder = tmp_path / "RAVDESS"
+    folder.mkdir()
+    for seed, name in enumerate([b"03-01-03-01-02-01-12.wav", b"03-01-04-01-02-01-12.wav", b"caf\xe9.wav"]):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(noise(seed))
+    words = ["--corpora", "ravdess", "--data-dir", str(folder), "--emotions", "all"]
+    step1([*words, "--out-dir", str(tmp_path / "out")])
+    frame, excluded = rows_of(tmp_path / "out", "ravdess")
+    assert len(frame) == 2
+    assert list(excluded.reason) == ["the name of the file is not UTF-8: rename it"]
+    assert excluded.clip_id[0] == "ravdess/caf\\xe9"
+
+
+def test_floats_that_hold_no_waveform_are_excluded(tmp_path, step1):
+    for name, factor in (("huge.wav", 1e30), ("int16.wav", 32768), ("loud.wav", 20)):
+        samples = np.random.default_rng(0).normal(0, 0.1, 8000) * factor
+        soundfile.write(tmp_path / name, samples.astype(np.float32), 16_000, subtype="FLOAT")
+    word = table(tmp_path, {"huge.wav": None, "int16.wav": None, "loud.wav": None, "a.wav": noise(1)})
+    step1(["--corpora", word, "--emotions", "all", "--out-dir", str(tmp_path / "out")])
+    frame, excluded = rows_of(tmp_path / "out", "mine")
+    assert list(frame.clip_id) == ["mine/a", "mine/loud"]
+    assert set(excluded.reason) == {"samples beyond 1000 times full scale"}
+
+
+def test_paths_that_a_spreadsheet_would_run_begin_with_a_dot(tmp_path):
+    assert files.cell_of_path(ROOT / "=1+1.wav") == "./=1+1.wav"
+    assert files.cell_of_path(ROOT / "a.wav") == "a.wav"
+
+
+def test_the_card_counts_and_warns(tmp_path, step1, caplog):
+    """Two of three speakers have one emotion only; b is a once more, c is a at another level and sample rate."""
+    rng = np.random.default_rng(0)
+    speech = soundfile.read(sorted((ROOT / "data/demo/AudioWAV").glob("*.flac"))[0], dtype="float32")[0]
+    soundfile.write(tmp_path / "a.wav", speech, 16_000)
+    soundfile.write(tmp_path / "b.wav", speech, 16_000)
+    soundfile.write(tmp_path / "c.flac", soxr.resample(speech, 16_000, 48_000) * 0.3, 48_000)
+    soundfile.write(tmp_path / "d.wav", np.clip(rng.normal(0, 1, 16_000), -1, 1), 16_000)
+    rows = ["a.wav,sad,s1", "b.wav,sad,s1", "c.flac,sad,s2", "d.wav,happy,s3", "e.wav,sad,s3", "f.wav,happy,"]
+    (tmp_path / "e.wav").write_bytes(noise(1))
+    (tmp_path / "f.wav").write_bytes(noise(2))
+    (tmp_path / "mine.csv").write_text("\n".join(["path,emotion,speaker", *rows]))
+    step1(["--corpora", f"table:{tmp_path / 'mine.csv'}", "--emotions", "all", "--out-dir", str(tmp_path / "out")])
+    card = json.loads((tmp_path / "out" / "mine_card.json").read_text())
+    assert card["clips_by_speaker_and_emotion"] == {"s1": {"sad": 2}, "s2": {"sad": 1}, "s3": {"happy": 1, "sad": 1}}
+    assert card["speakers_with_one_emotion"] == ["s1", "s2"] and card["clips_of_unknown_speakers"] == 1
+    assert card["sample_rates"] == {"16000": 5, "48000": 1} and card["clips_that_clip"] == 1
+    assert card["identical_clips"] == {"pairs": 1, "first": [["mine/a", "mine/b"]]}
+    assert card["clips_of_one_recording"]["first"] == [["mine/a", "mine/c"], ["mine/b", "mine/c"]]
+    assert "2 of 3 speakers have clips of one emotion only (s1, s2)" in caplog.text
+    assert "mine/a and mine/b are the same file" in caplog.text
+
+
+def test_ravdess_holds_one_recording_twice_and_no_false_alarm(shared, tmp_path, step1):
+    words = ["--corpora", "ravdess", "--data-dir", str(shared / "data" / "ravdess"), "--emotions", "all"]
+    step1([*words, "--out-dir", str(tmp_path)])
+    card = json.loads((tmp_path / "ravdess_card.json").read_text())
+    twice = [card[key]["first"] for key in ("identical_clips", "clips_of_one_recording")]
+    assert sum(twice, []) == [["ravdess/03-01-03-01-02-01-07", "ravdess/03-01-03-01-02-02-07"]]
+    assert card["speakers_with_one_emotion"] == []
 
 
 def test_several_tables_are_written_together(tmp_path, step1):
@@ -339,7 +414,7 @@ def test_an_emotion_that_no_corpus_has_is_an_error_and_that_one_lacks_a_warning(
     one = table(tmp_path, {"a.wav": noise(1), "b.wav": noise(2)}, ["sad", "happy"], name="one.csv")
     two = table(tmp_path, {"c.wav": noise(3), "d.wav": noise(4)}, ["sad", "angry"], name="two.csv")
     out = ["--out-dir", str(tmp_path / "out")]
-    with pytest.raises(InputError, match="--emotions hapy: .*found: sad"):
+    with pytest.raises(InputError, match="--emotions hapy: .*found: happy, sad"):
         step1(["--corpora", one, "--emotions", "hapy,sad", *out])
     step1(["--corpora", one, two, "--emotions", "happy,sad", *out])
     assert "two: no clip has the emotion happy" in caplog.text

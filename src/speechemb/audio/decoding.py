@@ -1,49 +1,45 @@
-"""Audio files as the encoders need them (mono, 16 kHz, float32), and the check that a clip is usable.
+"""Audio files as the encoders need them (mono, 16 kHz, float32), block by block or whole.
 
-soundfile goes by a file's content, so AIFF or FLAC under a `.wav` name is read like any other file.
+soundfile goes by a file's content, so AIFF or FLAC under a `.wav` name is read like any other file. A file that ends
+before its audio does is refused: what a header says is trusted only where a program wrote it, see `chunks`, `mpeg`
+and `ogg`.
 """
 
 import hashlib
 import io
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
-from speechemb.errors import InputError
-from speechemb.paths import shown
+from speechemb.audio import chunks, mpeg, ogg
+from speechemb.audio.files import LFS_HEAD, LFS_REMEDY, AudioError, audio_files, is_lfs_pointer, opened
+from speechemb.audio.measures import MIN_SECONDS, SILENCE_DB, check
+
+__all__ = ["MIN_SECONDS", "SILENCE_DB", "AudioError", "audio_files", "check", "is_lfs_pointer", "load", "read"]
 
 SAMPLE_RATE = 16_000  # Hz, the rate that all WavLM, HuBERT and wav2vec 2.0 models expect
-SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".mp3")
-MIN_SECONDS = 0.1
-# RMS without DC, re full scale. The quietest RAVDESS clip has -64 dB; one 16-bit step of noise has -90 dB.
-SILENCE_DB = -80.0
-LFS_HEAD = b"version https://git-lfs"  # the first line of a Git LFS pointer file
-LFS_REMEDY = "the clone holds Git LFS pointers, not audio: run `git lfs pull` in it"
 
 _MIN_RATE = 1_000  # Hz; no speech is below it, and resampling could turn a small file into gigabytes
-_BLOCK = 1 << 20  # frames; read in blocks, because a damaged header may announce any number of frames
-# What libsndfile notes about a WAV or AIFF whose samples end early: the size announced, the size there is.
-_SHORT_CHUNK = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STREAMED = 0x7F000000  # larger sizes are placeholders, from programs that write WAV into a pipe
-
-
-class AudioError(InputError):
-    """A file cannot be used as audio; `reason` is the part without the file's name."""
-
-    def __init__(self, path: str | Path, reason: str):
-        super().__init__(f"{shown(path)}: {reason}")
-        self.reason = reason
+_BLOCK = 1 << 18  # samples, all channels together; in blocks, as a damaged header may announce any number of samples
+# What libsndfile notes about other files whose audio ends early: the size announced, the size there is.
+_SHORT = re.compile(r"(\d+) \(?should be (\d+)")
+_HEADED = ("AIFF", "AU", "CAF", "RF64", "SVX", "W64", "WAV", "WAVEX", "FLAC", "OGG", "MP3")
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
     """Waveform `(n,)` float32 mono at the file's own sample rate, and that rate in Hz; channels are averaged.
 
-    Raises `AudioError` where the file is missing, a Git LFS pointer, truncated or not audio.
+    Raises `AudioError` where the file is missing, not a regular file, a Git LFS pointer, truncated or not audio.
     """
-    return _decode(_bytes(path), path)
+    with stream(path) as (rate, blocks):
+        return _joined(blocks), rate
 
 
 def load(path: str | Path, expected_sha256: str | None = None) -> np.ndarray:
@@ -51,72 +47,138 @@ def load(path: str | Path, expected_sha256: str | None = None) -> np.ndarray:
 
     Raises `AudioError` as `read` does, and where the SHA-256 of the file is not `expected_sha256`.
     """
-    data = _bytes(path)
-    if expected_sha256 and hashlib.sha256(data).hexdigest() != expected_sha256:
-        raise AudioError(path, "changed since step 1; rerun python src/1_data_preprocessing.py")
-    waveform, rate = _decode(data, path)
-    return waveform if rate == SAMPLE_RATE else soxr.resample(waveform, rate, SAMPLE_RATE, quality="HQ")
+    with stream(path, expected_sha256) as (rate, blocks):
+        return _joined(resampled(blocks, rate))
 
 
-def check(waveform: np.ndarray, rate: int) -> str | None:
-    """Why a clip (mono `(n,)`, `rate` in Hz) is unusable, or None if it is usable."""
-    if waveform.size == 0:
-        return "empty"
-    if not np.isfinite(waveform).all():
-        return "not finite"
-    if waveform.size < MIN_SECONDS * rate:
-        return f"shorter than {MIN_SECONDS} s"
-    # Energy, not file size: CREMA-D's silent clip is as long as the others.
-    if waveform.std(dtype=np.float64) < 10 ** (SILENCE_DB / 20):
-        return "silent"
-    return None
+@contextmanager
+def stream(path: str | Path, expected_sha256: str | None = None) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
+    """The sample rate in Hz, and the waveform in blocks `(n,)` float32 mono; only one of them is in memory.
+
+    Raises `AudioError` as `load` does; where the file turns out to be damaged, while the blocks are taken.
+    """
+    with opened(path) as file:
+        if expected_sha256 and _sha256(file) != expected_sha256:
+            raise AudioError(path, "changed since step 1; rerun python src/1_data_preprocessing.py")
+        try:
+            source, least = _checked(file)
+        except chunks.Damaged as damage:
+            raise AudioError(path, str(damage)) from None
+        except _Unusable as reason:
+            raise AudioError(path, str(reason)) from None
+        try:
+            with soundfile.SoundFile(source, closefd=False) as sound:
+                if sound.samplerate < _MIN_RATE:
+                    raise AudioError(path, f"sample rate below {_MIN_RATE} Hz")
+                yield sound.samplerate, _blocks(sound, path, least)
+        except (soundfile.SoundFileError, TypeError):  # TypeError: soundfile wants more for headerless formats
+            raise AudioError(path, "cannot be decoded") from None
 
 
-def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
-    """The audio files of a folder, sorted; the `._*` files that macOS leaves beside them are not audio."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+def resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+    """The same waveform at 16 kHz, in blocks of other sizes; the same samples however it is divided."""
+    if rate == SAMPLE_RATE:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def is_lfs_pointer(path: str | Path) -> bool:
-    """Whether a file is the 130-byte stand-in of a git clone without LFS; False if it cannot be read."""
+class _Unusable(Exception):
+    """The reason why a file is not opened as audio."""
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(1 << 20):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def _checked(file: BinaryIO) -> tuple[Any, int]:
+    """What soundfile opens, and the least number of samples that it has to give."""
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        raise _Unusable("empty")
+    if head.startswith(LFS_HEAD):
+        raise _Unusable(LFS_REMEDY)
+    (view, start), least = chunks.header(file), 0
+    if head.startswith(b"OggS"):
+        ogg.check(file)
+    file.seek(begin := mpeg.after_tags(file))
+    if mpeg.is_mpeg(file.read(4)) or (begin and not _other_behind(file, begin)):
+        found = mpeg.layout(file)
+        view, start, least = found.head, found.start, found.samples
+    if view:
+        return _View(file, view, start), least
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # not file.seek, which may only move within Python's buffer
+    return file.fileno(), least  # so libsndfile reads the file itself, not by calls into Python
+
+
+def _other_behind(file: BinaryIO, begin: int) -> bool:
+    """Whether a tag is followed by something that is known and no MP3."""
+    file.seek(begin)
+    return file.read(4) in (b"fLaC", b"RIFF", b"OggS", b"FORM")
+
+
+def _blocks(sound: soundfile.SoundFile, path: str | Path, least: int) -> Iterator[np.ndarray]:
+    """The blocks of an open file; `AudioError` where they end before they should."""
+    frames, n = max(1, _BLOCK // sound.channels), 0
     try:
-        with open(path, "rb") as file:
-            return file.read(len(LFS_HEAD)) == LFS_HEAD
-    except OSError:
-        return False
-
-
-def _bytes(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise AudioError(path, "missing") from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be read ({error.strerror})") from None
-
-
-def _decode(data: bytes, path: str | Path) -> tuple[np.ndarray, int]:
-    if not data:
-        raise AudioError(path, "empty")
-    if data.startswith(LFS_HEAD):
-        raise AudioError(path, LFS_REMEDY)
-    blocks = []
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
-            while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block.mean(axis=1, dtype=np.float32))
-            rate, promised, notes = sound.samplerate, sound.frames, sound.extra_info
+        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+            n += len(block)
+            yield _mono(block)
     except soundfile.SoundFileError:
-        raise AudioError(path, "cannot be decoded") from None
-    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if waveform.size < promised or _ends_early(notes):
+        raise AudioError(path, "cannot be decoded to the end (truncated or damaged)") from None
+    # The length of an MP3 may be a guess; `least` is counted.
+    if n < (least if sound.format == "MP3" else sound.frames):
+        raise AudioError(path, "truncated or damaged")
+    if sound.format not in _HEADED and any(int(a) > int(b) for a, b in _SHORT.findall(sound.extra_info)):
         raise AudioError(path, "truncated")
-    if rate < _MIN_RATE:
-        raise AudioError(path, f"sample rate below {_MIN_RATE} Hz")
-    return waveform, rate
 
 
-def _ends_early(notes: str) -> bool:
-    sizes = [(int(announced), int(there)) for announced, there in _SHORT_CHUNK.findall(notes)]
-    return any(there < announced < _STREAMED for announced, there in sizes)
+def _mono(block: np.ndarray) -> np.ndarray:
+    if block.shape[1] == 1:
+        return block[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # huge or no numbers, which the checks find
+        return block.mean(axis=1, dtype=np.float32)
+
+
+class _View(io.RawIOBase):
+    """A file whose beginning is replaced: `head`, then the file from `start` on."""
+
+    def __init__(self, file: BinaryIO, head: bytes, start: int) -> None:
+        self._file, self._head, self._shift = file, head, start - len(head)
+        self._size = file.seek(0, io.SEEK_END) - self._shift
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = min(max(0, base + offset), self._size)  # an error here would be printed by soundfile, not raised
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer) -> int:
+        if self._at < len(self._head):
+            data = self._head[self._at : self._at + len(buffer)]
+        else:
+            self._file.seek(self._at + self._shift)
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

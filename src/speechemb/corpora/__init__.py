@@ -28,23 +28,23 @@ class Corpus:
     source: str  # "local", or the hub's <id>@<commit>
     folder: Path
     published: int | None = None  # number of clips of the complete corpus, where it is known
+    remedy: str = ""  # what to check where no clip can be used, if not the flag of its folder or source
 
 
 def read(word: str, data_dir: str | Path | None = None, source: str | None = None) -> Corpus:
     """The corpus that `--corpora` calls `word`.
 
-    `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Where neither is given, IEMOCAP
-    comes from the hub and every other corpus from `data/`.
+    `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Where neither is given, a corpus comes
+    from its folder in `data/`, and IEMOCAP and CREMA-D from the hub where that folder holds none of it.
 
     Raises:
         InputError: the corpus is not there; the message says where to get it and which flag takes its folder.
     """
     if word.startswith(TABLE):
         return _read_table(word, data_dir)
-    if word != DEMO and word not in CORPORA:
-        raise InputError(f"--corpora {word}: choose from {', '.join(WORDS)}")
-    source = source or ("hub" if word == "iemocap" and data_dir is None else "local")
+    check_word(word)
     module = CORPORA.get(word, cremad)
+    source = source or _nearest(word, data_dir)
     if source != "local":
         return _read_hub(word, module.FOLDER, data_dir, source)
     folder = existing(data_dir) if data_dir else DATA / (DEMO if word == DEMO else module.FOLDER)
@@ -56,11 +56,27 @@ def read(word: str, data_dir: str | Path | None = None, source: str | None = Non
     return Corpus(word, module.clips(folder), "local", folder, module.PUBLISHED)
 
 
+def check_word(word: str) -> None:
+    """Raise where no corpus is called this."""
+    if word not in (DEMO, *CORPORA) and not word.startswith(TABLE):
+        raise InputError(f"--corpora {word}: choose from {', '.join(WORDS)}")
+
+
+def _nearest(word: str, data_dir: str | Path | None) -> str:
+    """Local, or hub for the corpora that it has, where nothing of them is in `data/`."""
+    module = CORPORA.get(word)
+    if data_dir or module not in (iemocap, cremad):
+        return "local"
+    return "local" if module.is_in(DATA / module.FOLDER) else "hub"
+
+
 def _read_table(word: str, data_dir: str | Path | None) -> Corpus:
     if data_dir:
         raise InputError(f"--data-dir does not go with {word}: paths in a table are relative to its own folder")
     file = existing(word.removeprefix(TABLE))
-    return Corpus(table.corpus_name(file), table.clips(file), "local", file.parent)
+    return Corpus(
+        table.corpus_name(file), table.clips(file), "local", file.parent, remedy=f"column path of {shown(file)}"
+    )
 
 
 def _read_hub(word: str, folder: str, data_dir: str | Path | None, source: str) -> Corpus:

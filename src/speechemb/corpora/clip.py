@@ -1,11 +1,15 @@
 """A clip as the files of its corpus describe it, before its audio is opened."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from speechemb.audio import files
 from speechemb.errors import InputError
 from speechemb.paths import shown
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,13 @@ def named_clips(
     Raises:
         InputError: there is no audio file.
     """
-    from speechemb.audio import decoding  # loads numpy and soundfile, which --help does without
-
-    if not (paths := decoding.audio_files(folder, recursive)):
-        raise InputError(f"{shown(folder)} holds no audio file: give the folder of {corpus} with --data-dir")
+    paths, others = files.search(folder, recursive)
+    if others:
+        log.info("%s: %s", corpus, files.passed_over(others))
+    if not paths:
+        raise InputError(
+            f"{shown(folder)} holds no audio file that can be read: give the folder of {corpus} with --data-dir"
+        )
     clips: dict[str, Clip] = {}
     for path in paths:
         clip = Clip(clip_id=f"{corpus}/{path.stem}", path=path, corpus=corpus, **describe(path.stem))

@@ -18,6 +18,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from speechemb.audio import files
 from speechemb.corpora.clip import Clip, named_clips
 from speechemb.errors import InputError
 from speechemb.paths import shown
@@ -46,6 +47,11 @@ def clips(folder: Path, corpus: str = "cremad") -> list[Clip]:
     return [replace(clip, gender=sexes.get(clip.speaker, "")) for clip in found]
 
 
+def is_in(folder: Path) -> bool:
+    """Whether the corpus, or its clone without audio, is in this folder."""
+    return any(bool(files.audio_files(where, recursive=False)) for where in (folder / "AudioWAV", folder))
+
+
 def describe(stem: str) -> dict[str, str]:
     """The fields of `Clip` that a name such as `1001_DFA_ANG_XX` tells."""
     if not (name := _NAME.fullmatch(stem)):
@@ -61,7 +67,8 @@ def demographics(folder: Path) -> dict[str, str]:
         return {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return {row["ActorID"]: row["Sex"].lower() for row in csv.DictReader(file)}
+            sexes = {row["ActorID"]: row["Sex"].strip().lower() for row in csv.DictReader(file)}
+            return {actor: sex for actor, sex in sexes.items() if sex in ("female", "male")}
     except (KeyError, UnicodeDecodeError, csv.Error, AttributeError):
         raise InputError(
             f"{shown(path)} has no readable columns ActorID and Sex: restore it from {SOURCE}, or delete it"

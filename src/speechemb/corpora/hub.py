@@ -6,17 +6,21 @@ AbstractTTS/IEMOCAP     10,039 turns; `file`, `major_emotion`; 6,877 in the four
 AbstractTTS/CREMA-D     7,442 clips, `file`, `major_emotion`
 confit/cremad-parquet   the same in splits train, validation, test; `file`, `emotion`, `label`
 
-Any other data set with an `audio` column and one of LABEL_COLUMNS is read in the same way. Audio is not decoded
-here, so neither torchcodec nor ffmpeg is needed. The content of a data set, its file names above all, is untrusted.
+Any other data set with an `audio` column is read in the same way. Its labels come from the names of its files, or from
+one of LABEL_COLUMNS. Audio is not decoded here, so neither torchcodec nor ffmpeg is needed; `datasets` needs both for
+data sets of plain audio files, which are to be downloaded as folders. The content of a data set, its file names above
+all, is untrusted.
 """
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from speechemb.artifacts.atomic import atomic
+from speechemb.audio.files import is_formula
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
@@ -73,10 +77,11 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
 
     from speechemb import huggingface
 
-    local = f"get the corpus from {_MODULES[corpus].SOURCE} and give its folder with --data-dir"
+    module = _MODULES[corpus]
+    local = f"get the corpus from {module.SOURCE} into data/{module.FOLDER}, or give its folder with --data-dir"
     with huggingface.readable(f"--{corpus}-source {hub_id}@{revision}", hub_id, "dataset", local):
         commit = huggingface.commit(hub_id, "dataset", revision)
-        loaded = datasets.load_dataset(hub_id, revision=commit)
+        loaded = _splits(hub_id, commit)
     # Without a network, datasets gives any commit it has in its cache; the cache folder has the commit's name.
     cached = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
     if cached != {commit}:
@@ -89,7 +94,25 @@ def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]
         if "audio" not in rows.column_names:
             raise InputError(f"{hub_id} has no column audio (found: {', '.join(rows.column_names)}): {local}")
         loaded[split] = rows.cast_column("audio", undecoded)
-    return commit, loaded
+    return commit, dict(loaded)
+
+
+def _splits(hub_id: str, commit: str) -> Any:
+    """What `datasets` makes of the data set at this commit."""
+    import datasets
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(hub_id, revision=commit)
+    except Exception as error:
+        if not isinstance(error, ImportError) and not isinstance(error.__cause__, ImportError):
+            raise
+        raise InputError(
+            f"{hub_id} consists of plain audio files, which are not read from the hub: fetch them with `hf download "
+            f"{hub_id} --repo-type dataset --local-dir FOLDER`, and give the folder with --data-dir, or list its files "
+            "in a table"
+        ) from None
 
 
 def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
@@ -97,21 +120,22 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
     from tqdm import tqdm
 
     for split, rows in splits.items():
-        column = next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
-        if column is None:
-            raise InputError(
-                f"{hub_id} has none of the columns {', '.join(LABEL_COLUMNS)} (found: "
-                f"{', '.join(rows.column_names)}): choose another copy"
-            )
-        names = getattr(rows.features[column], "names", None)  # a ClassLabel holds numbers
+        column = next((name for name in LABEL_COLUMNS if name in rows.column_names), "")
+        names = getattr(rows.features.get(column), "names", None)  # a ClassLabel holds numbers
         for number, row in enumerate(tqdm(rows, desc=split, unit=" clips", disable=None, leave=False)):
-            record, label = row["audio"] or {}, row[column]
-            if not record.get("bytes"):
+            record, label = row["audio"] or {}, row.get(column)
+            if not (data := record.get("bytes")):
                 raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")
             if names and label is not None:
                 label = names[label] if label >= 0 else ""  # -1: not labelled
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
-            yield split, number, name, canonical(str(label or "")), record["bytes"]
+            yield split, number, name, _safe_label(label), data
+
+
+def _safe_label(label: object) -> str:
+    """The label in canonical spelling; empty where a spreadsheet would run it as a formula."""
+    text = canonical(str(label or ""))
+    return "" if is_formula(text) else text
 
 
 def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:

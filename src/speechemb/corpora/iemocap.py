@@ -23,7 +23,7 @@ from speechemb.paths import shown
 
 FOLDER = "IEMOCAP"
 PUBLISHED = 10039
-SOURCE = "https://sail.usc.edu/iemocap (or a hub copy: --iemocap-source hub)"
+SOURCE = "https://sail.usc.edu/iemocap"
 
 _LABEL = re.compile(
     r"^\[(\d+\.\d+) - (\d+\.\d+)\]\t(\w+)\t(\w+)\t\[(\d+\.\d+), (\d+\.\d+), (\d+\.\d+)\]\r?$", re.MULTILINE
@@ -33,16 +33,26 @@ _TURN = re.compile(r"(Ses0[1-5])[FM]_\w+_([FM])(?:XX)?\d+")
 
 def clips(folder: Path) -> list[Clip]:
     """One clip per turn in the label files of `folder/IEMOCAP_full_release`, or of `folder` itself."""
-    release = folder / "IEMOCAP_full_release"
-    release = release if release.is_dir() else folder
-    files = sorted(release.glob("Session[1-5]/dialog/EmoEvaluation/*.txt"))
-    files = [file for file in files if not file.name.startswith("._")]
+    release, files = _release(folder)
     if not files:
         raise InputError(
             f"{shown(release)} holds no Session*/dialog/EmoEvaluation/*.txt: give the folder of "
             f"IEMOCAP_full_release with --data-dir"
         )
     return [clip for file in files for clip in _dialogue(file)]
+
+
+def is_in(folder: Path) -> bool:
+    """Whether the release is in this folder."""
+    return bool(_release(folder)[1])
+
+
+def _release(folder: Path) -> tuple[Path, list[Path]]:
+    """The folder of the release, and its label files."""
+    release = folder / "IEMOCAP_full_release"
+    release = release if release.is_dir() else folder
+    files = sorted(release.glob("Session[1-5]/dialog/EmoEvaluation/*.txt"))
+    return release, [file for file in files if file.is_file() and not file.name.startswith("._")]
 
 
 def _dialogue(file: Path) -> list[Clip]:

@@ -1,6 +1,7 @@
 """From a corpus's list of clips to the rows of `data/processed/<corpus>.csv`: which are kept, and why others are not.
 
-The order: contradictory duplicates, the classes asked for, the subset, the check of every clip's audio.
+The order: names that cannot be written, contradictory duplicates, the classes asked for, the subset, the check of every
+clip's audio.
 """
 
 import logging
@@ -18,12 +19,16 @@ from tqdm import tqdm
 from speechemb.artifacts import provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import decoding
-from speechemb.corpora import Clip, Corpus
+from speechemb.audio.files import cell_of_path, irregular, printable
+from speechemb.audio.fingerprint import Fingerprint
+from speechemb.audio.measures import MAX_PEAK, Measures
+from speechemb.corpora import Clip, Corpus, card
 from speechemb.errors import InputError, first
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
 
 Result = TypeVar("Result")
+NOT_UTF8 = "the name of the file is not UTF-8: rename it"
 log = logging.getLogger(__name__)
 
 
@@ -35,6 +40,19 @@ class Prepared:
     clips: pd.DataFrame
     excluded: pd.DataFrame
     content: dict[str, Any]
+    card: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the audio of a clip is like; `fault` is why it is unusable, empty if it is usable."""
+
+    seconds: float = 0.0
+    rate: int = 0  # Hz
+    level_db: float = 0.0
+    clipped: float = 0.0  # share of samples at full scale
+    fingerprint: np.ndarray | None = None
+    fault: str = ""
 
 
 def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, seed: int = 0) -> Prepared:
@@ -46,7 +64,7 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     Raises:
         InputError: files are Git LFS pointers, two clips have the same id, or no clip is kept.
     """
-    clips = sorted(corpus.clips, key=lambda clip: clip.clip_id)
+    clips = sorted((_nameable(clip) for clip in corpus.clips), key=lambda clip: clip.clip_id)
     _check_ids(clips)
     _check_lfs(corpus, clips)
     clips = [replace(clip, emotion=merge_excited(clip.emotion, wanted)) for clip in clips]
@@ -57,7 +75,7 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
     examined = _threaded(examine, _kept(clips), "checking")
     found = dict(zip([clip.clip_id for clip in _kept(clips)], examined, strict=True))
-    clips = [replace(clip, excluded=clip.excluded or found[clip.clip_id][2]) for clip in clips]
+    clips = [replace(clip, excluded=clip.excluded or found[clip.clip_id].fault) for clip in clips]
     if not (kept := _kept(clips)):
         raise InputError(_nothing_left(corpus, clips, wanted))
     content = {
@@ -68,7 +86,11 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
         "seed": seed,
         "clips_sha256": provenance.fingerprint(clips=[[c.clip_id, hashes[c.clip_id]] for c in kept]),
     }
-    return Prepared(corpus.name, _table(kept, found, hashes), _excluded(clips), content)
+    _warn_of_missing(corpus, clips)
+    table, examined = _table(kept, found, hashes), [found[clip.clip_id] for clip in kept]
+    levels, clipped = (np.array([getattr(one, name) for one in examined]) for name in ("level_db", "clipped"))
+    described = card.card(table, levels, clipped, [one.fingerprint for one in examined])
+    return Prepared(corpus.name, table, _excluded(clips), content, described)
 
 
 def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
@@ -109,13 +131,21 @@ def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
     return [strata[key][i] for key, n in zip(keys, take, strict=True) for i in rng.permutation(len(strata[key]))[:n]]
 
 
-def examine(clip: Clip) -> tuple[float, int, str]:
-    """Duration in seconds, sample rate in Hz, and why the audio is unusable (empty if it is usable)."""
+def examine(clip: Clip) -> Examined:
+    """Decode a clip block by block, so that an hour takes no more memory than a second, and measure it."""
     try:
-        waveform, rate = decoding.read(clip.path)
+        with decoding.stream(clip.path) as (rate, blocks):
+            measures, mark = Measures(rate), Fingerprint(rate)
+            for block in blocks:
+                measures.add(block)
+                if measures.finite and measures.peak <= MAX_PEAK:
+                    mark.add(block)
     except decoding.AudioError as error:
-        return 0.0, 0, error.reason
-    return round(len(waveform) / rate, 4), rate, decoding.check(waveform, rate) or ""
+        return Examined(fault=error.reason)
+    if fault := measures.fault():
+        return Examined(fault=fault)
+    seconds, share = round(measures.samples / rate, 4), measures.clipped / measures.samples
+    return Examined(seconds, rate, round(measures.rms_db, 2), share, mark.vector())
 
 
 def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
@@ -128,10 +158,15 @@ def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
         if len(without) == len(prepared):
             raise InputError(
                 f"--emotions {label}: no clip of {', '.join(without)} has this emotion; found: "
-                f"{', '.join(ordered(e for one in prepared for e in one.clips.emotion))}"
+                f"{', '.join(_found(prepared))}"
             )
         for name in without:
             log.warning("%s: no clip has the emotion %s", name, label)
+
+
+def _found(prepared: list[Prepared]) -> list[str]:
+    """All emotions of these corpora, those of excluded clips included."""
+    return ordered(label for one in prepared for part in (one.clips, one.excluded) for label in part.emotion if label)
 
 
 def counts(prepared: Iterable[Prepared]) -> pd.DataFrame:
@@ -176,9 +211,28 @@ def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
 def _hash(clip: Clip) -> str:
     """SHA-256 of the file; empty if it is empty or cannot be read, which `examine` reports."""
     try:
-        return provenance.sha256_file(clip.path) if clip.path.stat().st_size else ""
-    except OSError:
+        if clip.excluded == NOT_UTF8 or irregular(clip.path) or not clip.path.stat().st_size:
+            return ""
+        return provenance.sha256_file(clip.path)
+    except (OSError, ValueError):
         return ""
+
+
+def _nameable(clip: Clip) -> Clip:
+    """The clip, excluded where the name of its file could not be written into a CSV."""
+    if clip.clip_id == printable(clip.clip_id) and str(clip.path) == printable(str(clip.path)):
+        return clip
+    named = {name: printable(getattr(clip, name)) for name in ("clip_id", "speaker", "session", "sentence")}
+    return replace(clip, **named, excluded=NOT_UTF8)
+
+
+def _warn_of_missing(corpus: Corpus, clips: list[Clip]) -> None:
+    if missing := _paths(clip for clip in clips if clip.excluded == "missing"):
+        log.warning("%s: %d files are missing, first: %s", corpus.name, len(missing), first(missing))
+
+
+def _paths(clips: Iterable[Clip]) -> list[str]:
+    return [printable(shown(clip.path)) for clip in clips]
 
 
 def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> list[Result]:
@@ -189,26 +243,29 @@ def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> 
         return list(done)
 
 
-def _table(kept: list[Clip], examined: dict[str, tuple[float, int, str]], hashes: dict[str, str]) -> pd.DataFrame:
+def _table(kept: list[Clip], examined: dict[str, Examined], hashes: dict[str, str]) -> pd.DataFrame:
     table = pd.DataFrame([vars(clip) for clip in kept])
-    table["path"] = [shown(clip.path) for clip in kept]
-    table["duration_s"] = [examined[clip.clip_id][0] for clip in kept]
-    table["sample_rate"] = [examined[clip.clip_id][1] for clip in kept]
+    table["path"] = [cell_of_path(clip.path) for clip in kept]
+    table["duration_s"] = [examined[clip.clip_id].seconds for clip in kept]
+    table["sample_rate"] = [examined[clip.clip_id].rate for clip in kept]
     table["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
-    return table[list(METADATA_COLUMNS)]
+    return table.loc[:, list(METADATA_COLUMNS)]
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:
-    rows = [(clip.clip_id, shown(clip.path), clip.emotion, clip.excluded) for clip in clips if clip.excluded]
-    return pd.DataFrame(rows, columns=EXCLUDED_COLUMNS)
+    rows = [(clip.clip_id, cell_of_path(clip.path), clip.emotion, clip.excluded) for clip in clips if clip.excluded]
+    return pd.DataFrame(rows, columns=list(EXCLUDED_COLUMNS))
 
 
 def _nothing_left(corpus: Corpus, clips: list[Clip], wanted: list[str] | None) -> str:
     reasons = pd.Series([clip.excluded.split(":")[0] for clip in clips]).value_counts()
     why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    if missing := _paths(clip for clip in clips if clip.excluded == "missing"):
+        why += f"; looked for {first(missing)}"
     known = ordered(clip.emotion for clip in clips if clip.emotion)
+    where = corpus.remedy or ("the folder (--data-dir)" if corpus.source == "local" else "the source")
     return (
         f"{corpus.name}: none of the {len(clips)} clips listed for {shown(corpus.folder)} is kept ({why}); "
-        f"asked for: {', '.join(wanted or ['all'])}; it has: {', '.join(known) or 'no emotion'}: check "
-        f"--emotions and the folder (--data-dir)"
+        f"asked for: {', '.join(wanted or ['all'])}; found: {', '.join(known) or 'no emotion'}: check "
+        f"--emotions and {where}"
     )

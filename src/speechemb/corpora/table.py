@@ -1,17 +1,23 @@
 """Any other corpus: a CSV with the columns `path` and `emotion`, one row per clip.
 
-Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored. Paths are
-relative to the CSV's folder, or else to the project's root. Fields are separated by commas or tabs; the encoding
-is UTF-8, with or without byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
+Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored, but for columns
+that make a row a part of a file, such as `start` and `end`: they are refused. In those four, UNKNOWN words count as
+unknown. Paths are relative to the CSV's folder, or else to the project's root; they may have Windows' backslashes, and
+their letters may be composed or decomposed. Fields are separated by commas, tabs, semicolons or bars; the encoding is
+UTF-8, with or without byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
 """
 
 import csv
 import io
+import logging
 import os
 import re
+import unicodedata
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
+from speechemb.audio.files import AudioError, is_formula, opened
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical
@@ -19,7 +25,17 @@ from speechemb.paths import ROOT, shown
 
 REQUIRED = ("path", "emotion")
 OPTIONAL = ("speaker", "session", "sentence", "gender")
+UNKNOWN = {"unknown", "unk", "undefined", "nan", "<na>", "na", "n/a", "#n/a", "none", "null", "-", "--", "?"}
+_NAMES = {";": "semicolons", "|": "bars"}
+SEPARATORS = ",\t;|"
+# Words in the names of columns that say where in a file a row's clip lies.
+_SEGMENT = re.compile(
+    "(start|begin|beginning|onset|offset|end|stop|finish|xmin|xmax|tmin|tmax|dur|duration|segment)"
+    "(time|sec|second|ms|s|frame|sample)*"
+)
 _GENDERS = {"f": "female", "woman": "female", "m": "male", "man": "male"}
+
+log = logging.getLogger(__name__)
 
 
 def corpus_name(file: Path) -> str:
@@ -51,32 +67,91 @@ def clips(file: Path) -> list[Clip]:
 
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and fields of every row, without spaces around them."""
+    text = _text(file)
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-        if "\0" in text:
-            raise csv.Error("it holds NUL bytes")
-        comma = "\t" if "\t" in text.partition("\n")[0] else ","
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma, strict=True)
+        separator, text = _separator(text)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
         _check_columns(file, columns)
         reader.fieldnames = columns
         rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise InputError(f"{shown(file)} is missing: give --corpora table:FILE.csv") from None
-    except IsADirectoryError:
-        raise InputError(f"{shown(file)} is a folder: give --corpora table:FILE.csv") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
     wide = [str(line) for line, row in rows if None in row]
     if wide:
         raise InputError(f"{shown(file)}: more fields than columns in row {first(wide)}: quote fields that hold commas")
     rows = [(line, {name: (field or "").strip() for name, field in row.items()}) for line, row in rows]
+    if not rows:
+        raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
+    _drop_unknown(file, rows)
+    _check_fields(file, rows)
+    if separator in _NAMES:
+        log.info("%s: fields are separated by %s", shown(file), _NAMES[separator])
+    _say_labels(file, [row["emotion"] for _, row in rows])
+    return rows
+
+
+def _say_labels(file: Path, labels: list[str]) -> None:
+    """Name the spellings that are read as another label."""
+    read_as: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        if canonical(label) != label.lower():
+            read_as.setdefault(canonical(label), []).append(label)
+    if read_as:
+        words = [f"{', '.join(spellings)} as {label}" for label, spellings in read_as.items()]
+        log.info("%s: labels found: %s", shown(file), "; ".join(words))
+
+
+def _text(file: Path) -> str:
+    """The text of the file, if it is a regular one in UTF-8."""
+    try:
+        with opened(file) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
+    except AudioError as error:
+        why = "is missing" if error.reason == "missing" else error.reason
+        raise InputError(f"{shown(file)} {why}: give --corpora table:FILE.csv") from None
+    if "\0" in text:
+        raise InputError(f"{shown(file)} is not a CSV in UTF-8 (it holds NUL bytes): save it as one")
+    return text
+
+
+def _separator(text: str) -> tuple[str, str]:
+    """What separates the fields, and the text; without the line `sep=;` in which Excel may name it."""
+    header, _, rest = text.partition("\n")
+    if named := re.fullmatch(r'"?sep=(.)"?\r?', header):
+        return named[1], rest
+    for separator in SEPARATORS:
+        columns = {name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])}
+        if columns >= set(REQUIRED):
+            return separator, text
+    return ",", text
+
+
+def _drop_unknown(file: Path, rows: list[tuple[int, dict[str, str]]]) -> None:
+    """Empty the fields that say that something is unknown, and say which."""
+    found = Counter()
+    for _, row in rows:
+        for column in OPTIONAL:
+            if (word := row.get(column, "")).lower() in UNKNOWN:
+                found[f"{column} {word}"] += 1
+                row[column] = ""
+    if found:
+        words = first([f"{word} ({n})" for word, n in found.most_common()], 5)
+        log.info("%s: counted as unknown: %s", shown(file), words)
+
+
+def _check_fields(file: Path, rows: list[tuple[int, dict[str, str]]]) -> None:
     for column in REQUIRED:
         if empty := [str(line) for line, row in rows if not row[column]]:
             raise InputError(f"{shown(file)}: column {column} is empty in row {first(empty)}: fill it in")
-    if not rows:
-        raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
-    return rows
+    for column in ("emotion", *OPTIONAL):
+        if formulas := [str(line) for line, row in rows if is_formula(row.get(column, ""))]:
+            raise InputError(
+                f"{shown(file)}: column {column} begins with = + - @ in row {first(formulas)}, which a spreadsheet "
+                "would run as a formula: give it another name"
+            )
 
 
 def _check_columns(file: Path, columns: list[str]) -> None:
@@ -86,15 +161,51 @@ def _check_columns(file: Path, columns: list[str]) -> None:
                 f"{shown(file)} has no column {column} (found: {', '.join(columns) or 'none'}): it needs "
                 f"{' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}"
             )
+    if parts := [name for name in columns if _is_segment(name)]:
+        raise InputError(
+            f"{shown(file)} has columns of segments ({', '.join(parts)}): they are not read yet, and the whole file "
+            "would get a segment's label: cut the files and list the cuts, or drop the columns if rows are whole files"
+        )
     if twice := [name for name in REQUIRED + OPTIONAL if columns.count(name) > 1]:
         raise InputError(f"{shown(file)} has column {first(twice)} twice: keep one")
 
 
+def _is_segment(column: str) -> bool:
+    """Whether a column says where in a file the clip lies; step 1's own duration_s is of whole files."""
+    return column != "duration_s" and any(_SEGMENT.fullmatch(word) for word in re.split(r"[^a-z]+", column))
+
+
 def _locate(file: Path, text: str) -> Path:
     """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root."""
-    # os.path, because Path.exists raises for names that are not valid file names
-    beside, below_root = (os.path.normpath(folder / text) for folder in (file.parent, ROOT))
-    return Path(below_root if os.path.exists(below_root) and not os.path.exists(beside) else beside)
+    beside = os.path.normpath(file.parent / text)
+    for folder in (file.parent, ROOT):
+        for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
+            # os.path, because Path.exists raises for names that are not valid file names
+            if os.path.lexists(path := os.path.normpath(folder / spelled)) or (path := _respelled(path)):
+                return Path(path)
+    return Path(beside)
+
+
+def _respelled(path: str) -> str | None:
+    """The path that exists and differs only in how its letters are composed: one `ü`, or `u` and two dots."""
+    if path.isascii():
+        return None
+    found = Path(path).anchor
+    for part in Path(path).parts[1:]:
+        within = os.path.join(found, part)
+        found = within if os.path.lexists(within) else _entries(found).get(unicodedata.normalize("NFC", part), "")
+        if not found:
+            return None
+    return found
+
+
+@lru_cache(maxsize=256)
+def _entries(folder: str) -> dict[str, str]:
+    """The paths in a folder by their names, composed."""
+    try:
+        return {unicodedata.normalize("NFC", name): os.path.join(folder, name) for name in os.listdir(folder)}
+    except OSError:
+        return {}
 
 
 def _names(file: Path, paths: list[Path]) -> list[str]:

@@ -4,17 +4,25 @@ Frames of 25 ms every 10 ms: 20 MFCC with first and second differences, 40 log-m
 frames, log energy, and six measures of spectral shape; of each the mean, the standard deviation and five percentiles
 over the clip. The set is similar to ComParE and eGeMAPS (Schuller et al. 2013, Eyben et al. 2016), but not one of
 them. Two more numbers: the voiced fraction and the duration in seconds.
+
+A recording longer than WINDOW_S is cut into equal windows of at most that length. Its functionals are the means of the
+windows' functionals, except the duration, which is its own. So its percentiles and standard deviations are those within
+windows, and memory does not grow with the length.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.audio.recording import Recording, windows_of
 
 PERCENTILES = (5, 25, 50, 75, 95)
+WINDOW_S = 60
 _WINDOW, _HOP, _FFT = 400, 160, 512
 _PITCH_WINDOW = 1024  # 64 ms: at least two periods of the lowest f0
+_PITCH_FRAMES = 1000  # at a time
 _F0_RANGE = (60.0, 500.0)  # Hz: adult speech, including emotional speech
 _VOICED_ABOVE = 0.5  # normalised autocorrelation at the lag found
 
@@ -32,20 +40,34 @@ class Acoustic:
         self.dim = len(functionals(probe))
         self.identity: dict[str, Any] = {
             "name": "librosa functionals",
-            "revision": "1",  # increased when the functionals change
+            "revision": "2",  # increased when the functionals change
             "dim": self.dim,
             "n_layers": 0,
+            "window_s": WINDOW_S,
         }
 
     def start_worker(self) -> None:
         """Nothing to do: `embed` brings processes of its own."""
 
-    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
-        """Functionals (B, 1, dim) float32 of 16 kHz mono waveforms, computed on all cores."""
+    def embed(self, waveforms: Sequence[np.ndarray | Recording], layers: list[int], methods: list[str]) -> np.ndarray:
+        """Functionals (B, 1, dim) float32 of 16 kHz mono recordings, computed on all cores."""
         from joblib import Parallel, delayed
 
-        rows = Parallel(n_jobs=-1, batch_size=4)(delayed(functionals)(waveform) for waveform in waveforms)
-        return np.stack(rows)[:, None, :]
+        numbered = ((i, part) for i, wave in enumerate(waveforms) for part in windows_of(wave, WINDOW_S))
+        # max_nbytes=None: windows go to the processes by pipe, else files in memory keep all of them to the end
+        at_once: Any = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
+        pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)
+        parts: Any = pool(delayed(_numbered)(*task) for task in numbered)
+        rows = np.zeros((len(waveforms), 1, self.dim), np.float32)
+        for i, wave in enumerate(waveforms):
+            found = [row for number, row in parts if number == i]
+            rows[i, 0] = found[0] if len(found) == 1 else np.mean(found, axis=0, dtype=np.float64)
+            rows[i, 0, -1] = len(wave) / SAMPLE_RATE
+        return rows
+
+
+def _numbered(number: int, waveform: np.ndarray) -> tuple[int, np.ndarray]:
+    return number, functionals(waveform)
 
 
 def functionals(waveform: np.ndarray) -> np.ndarray:
@@ -88,13 +110,25 @@ def _frames(waveform: np.ndarray) -> np.ndarray:
 
 def _pitch(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Natural log of f0 in Hz, and whether the frame is voiced; both (frames,)."""
+    padded = np.pad(waveform, _PITCH_WINDOW // 2)
+    n = 1 + len(waveform) // _HOP
+    # Part by part: the frames overlap so much that together they take 7 times the memory of the rest.
+    parts = [
+        _pitch_of(padded[start * _HOP : (min(start + _PITCH_FRAMES, n) - 1) * _HOP + _PITCH_WINDOW])
+        for start in range(0, n, _PITCH_FRAMES)
+    ]
+    log_f0, voiced = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return log_f0, voiced
+
+
+def _pitch_of(padded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the frames that begin at every hop of a waveform."""
     import librosa
 
     low, high = _F0_RANGE
     f0 = librosa.yin(
-        waveform, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=True
+        padded, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=False
     )
-    padded = np.pad(waveform, _PITCH_WINDOW // 2)
     frames = librosa.util.frame(padded, frame_length=_PITCH_WINDOW, hop_length=_HOP)[:, : len(f0)]
     # Autocorrelation at lag L compares a frame's first W-L samples with its last W-L, both of unit length.
     lags = np.round(SAMPLE_RATE / f0).astype(int)

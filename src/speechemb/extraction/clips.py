@@ -7,7 +7,8 @@ import pandas as pd
 
 from speechemb import paths
 from speechemb.artifacts import metadata
-from speechemb.audio import augmentation, decoding
+from speechemb.audio import augmentation, recording
+from speechemb.audio.recording import Recording
 from speechemb.errors import InputError, first
 from speechemb.paths import PROCESSED, ROOT, shown
 
@@ -48,14 +49,17 @@ def read_clips(csvs: list[Path], limit: int | None) -> tuple[pd.DataFrame, pd.Da
     return clips.iloc[drawn].reset_index(drop=True), excluded, inputs
 
 
-def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray]:
-    """The waveforms of the clips, checked against step 1's hashes; those of augmented copies are made here."""
+def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray | Recording]:
+    """The waveforms of the clips, checked against step 1's hashes; those of augmented copies are made here.
+
+    A long recording is given as a `Recording`, except its augmented copies: those are held in memory as a whole.
+    """
     waveforms = [
-        decoding.load(ROOT / path, expected_sha256=digest)
+        recording.load(ROOT / path, expected_sha256=digest)
         for path, digest in zip(clips["path"], clips["audio_sha256"], strict=True)
     ]
     return [
-        augmentation.augmented(waveform, augmentation.seed_of(name)) if original else waveform
+        augmentation.augmented(np.asarray(waveform), augmentation.seed_of(name)) if original else waveform
         for waveform, name, original in zip(waveforms, clips["clip_id"], clips["augmented_from"], strict=True)
     ]
 

@@ -1,0 +1,135 @@
+"""Which files are audio, and the few that must not be opened: pipes, devices and folders under an audio file's name."""
+
+import os
+import re
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+from speechemb.errors import InputError
+from speechemb.paths import shown
+
+# The suffixes of what libsndfile reads, by its names for the formats. Without RAW, which has no header; SD2, whose
+# header is in another file; MAT4, MAT5 and HTK, which mostly hold something other than audio.
+FORMATS = {
+    "WAV": "wav wave bwf",
+    "FLAC": "flac",
+    "OGG": "ogg oga opus",
+    "MP3": "mp3",
+    "AIFF": "aif aiff aifc",
+    "AU": "au snd",
+    "CAF": "caf",
+    "W64": "w64",
+    "RF64": "rf64",
+    "NIST": "sph nist",
+    "AVR": "avr",
+    "IRCAM": "sf",
+    "MPC2K": "mpc",
+    "PAF": "paf",
+    "PVF": "pvf",
+    "SDS": "sds",
+    "SVX": "8svx svx iff",
+    "VOC": "voc",
+    "WVE": "wve",
+    "XI": "xi",
+}
+SUFFIXES = tuple(f".{word}" for words in FORMATS.values() for word in words.split())
+LFS_HEAD = b"version https://git-lfs"  # the first line of a Git LFS pointer file
+LFS_REMEDY = "the clone holds Git LFS pointers, not audio: run `git lfs pull` in it"
+
+
+class AudioError(InputError):
+    """A file cannot be used as audio; `reason` is the part without the file's name."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{printable(shown(path))}: {reason}")
+        self.reason = reason
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """The file, open for reading, if it is a regular one; a pipe could hold the process up for ever.
+
+    Raises:
+        AudioError: it is missing, of another kind, or cannot be read.
+    """
+    try:
+        if kind := irregular(path):
+            raise AudioError(path, f"cannot be read ({kind}, not a file)")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise AudioError(path, "missing") from None
+    except OSError as error:
+        raise AudioError(path, f"cannot be read ({error.strerror})") from None
+    except ValueError:  # a NUL byte
+        raise AudioError(path, "missing") from None
+
+
+def irregular(path: str | Path) -> str | None:
+    """What a path leads to, where it is no regular file: `a folder`, `a pipe`, `a device`. None for a file.
+
+    Raises:
+        OSError: there is nothing, or the system does not say.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def search(folder: Path, recursive: bool = True) -> tuple[list[Path], Counter]:
+    """The audio files of a folder, sorted, and how many others it holds by suffix.
+
+    Files whose name begins with a dot count as neither: macOS leaves a `._a.wav` beside every `a.wav`.
+    """
+    found, others = [], Counter()
+    for path in folder.rglob("*") if recursive else folder.glob("*"):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in SUFFIXES:
+            found.append(path)
+        elif not path.is_dir():
+            others[printable(path.suffix.lower()) or "without suffix"] += 1
+    return sorted(found), others
+
+
+def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
+    """The audio files of a folder, sorted."""
+    return search(folder, recursive)[0]
+
+
+def passed_over(others: Counter) -> str:
+    """`3 files of other kinds passed over: .m4a 2, .txt 1`."""
+    n, ordered = (
+        sum(others.values()),
+        sorted(others.items(), key=lambda item: (-item[1], item[0] == "without suffix", item[0])),
+    )
+    kinds = ", ".join(f"{suffix} {count}" for suffix, count in ordered[:5])
+    more = f" and {len(others) - 5} more kinds" if len(others) > 5 else ""
+    return f"{n} {'file' if n == 1 else 'files'} of other kinds passed over: {kinds}{more}"
+
+
+def printable(text: str) -> str:
+    r"""A file name as UTF-8 can hold it: bytes that are not UTF-8 become `\xe9`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_lfs_pointer(path: str | Path) -> bool:
+    """Whether a file is the 130-byte stand-in of a git clone without LFS; False if it cannot be read."""
+    try:
+        with opened(path) as file:
+            return file.read(len(LFS_HEAD)) == LFS_HEAD
+    except (AudioError, OSError):
+        return False
+
+
+def cell_of_path(path: str | Path) -> str:
+    """A path as CSVs show it: one that a spreadsheet would run as a formula begins with `./`."""
+    text = printable(shown(path))
+    return f"./{text}" if is_formula(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell as a formula; plain numbers, negative ones too, are none."""
+    return text.startswith(("=", "+", "-", "@", "\t", "\r")) and not re.fullmatch(r"[-+]?\d+([.,]\d+)?", text)
