@@ -112,10 +112,10 @@ def all_audio(folder: Path, result: harness.Result, good: Good, command: kills.C
     import pandas as pd
 
     table = pd.read_csv(folder / "q" / "a.csv")
-    rows = table[table.clip_id == "a/bad"]
+    rows = table[table.clip_id.str.startswith("a/bad")]
     excluded = pd.read_csv(folder / "q" / "a_excluded.csv")
     if rows.empty:
-        return "" if (excluded.clip_id == "a/bad").any() else "disappeared"
+        return "" if excluded.clip_id.str.startswith("a/bad").any() else "disappeared"
     frames = rows.duration_s.item() * rows.sample_rate.item()
     return "" if frames >= 0.97 * good.numbers["frames"] else f"{frames:.0f} of {good.numbers['frames']} frames"
 
@@ -211,7 +211,7 @@ def dangling(path: Path) -> None:
 
 def sparse(path: Path) -> None:
     with open(path, "wb") as file:
-        file.truncate(1 << 40)
+        file.truncate(3 << 30)
 
 
 def absent(path: Path) -> None:
@@ -692,16 +692,8 @@ def xgboost(rng: random.Random, at: str) -> Iterator[Damage]:
         return learner["gradient_booster"]["model"]["trees"][0]
 
     for key in arrays:
-        yield Damage(
-            "XGBoost JSON, sealed", f"no {key}", changed(lambda c, k=key: tree(c).pop(k)), predict("xgboost"), finite
-        )
-        yield Damage(
-            "XGBoost JSON, sealed",
-            f"{key} empty",
-            changed(lambda c, k=key: tree(c).update({k: []})),
-            predict("xgboost"),
-            finite,
-        )
+        yield case(f"no {key}", lambda c, k=key: tree(c).pop(k))
+        yield case(f"{key} empty", lambda c, k=key: tree(c).update({k: []}))
         for value in values:
 
             def put(learner: dict, k=key, v=value) -> None:
@@ -711,12 +703,7 @@ def xgboost(rng: random.Random, at: str) -> Iterator[Damage]:
                 else:
                     array.append(v)
 
-            check = (
-                finite
-                if key in harmless or value in (0, 1.5) or key.startswith("c") or key.startswith("split_c")
-                else finite
-            )
-            yield Damage("XGBoost JSON, sealed", f"{key}[0] = {value}", changed(put), predict("xgboost"), check)
+            yield case(f"{key}[0] = {value}", put)
     places = (
         ("learner_model_param", "num_feature"),
         ("learner_model_param", "num_class"),
@@ -857,7 +844,7 @@ class Campaign:
         harness.restore(self.base, work)
         kills.do(self.steps, RESUME, before=kills.killer(work, -1, log), seconds=600)
         operations = log.read_text().splitlines()
-        stores = [i for i, line in enumerate(operations) if "done.txt" in line]
+        stores = [i for i, line in enumerate(operations) if line.startswith("open") and "done.txt" in line]
         harness.restore(self.base, work)
         kills.do(self.steps, RESUME, before=kills.killer(work, stores[-1], log), seconds=600)
         assert (work / "n.npz.partial" / "done.txt").exists()
@@ -872,7 +859,7 @@ class Campaign:
         if damage.command == RESUME:
             shutil.copytree(work / "unfinished", work / "n.npz.partial")
         damage.change(work)
-        result = self.steps.run(*damage.command, memory=2 << 30)
+        result = self.steps.run(*damage.command, seconds=60, memory=2 << 30)
         outcome, seen = result.outcome, result.last
         if outcome == "right":
             try:

@@ -99,7 +99,7 @@ class Steps:
         self,
         step: str,
         *argv: object,
-        seconds: float = 180,
+        seconds: float = 300,
         memory: int = 4 << 30,
         before: Callable[[], None] | None = None,
         kill_after: float | None = None,
