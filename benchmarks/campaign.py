@@ -11,6 +11,7 @@ Example: python benchmarks/campaign.py kills --count 300
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.path[:0] = [str(ROOT / folder) for folder in ("src", "tests/campaigns", "tests/support")]
     import harness
 
+    os.environ.update(harness.ENVIRONMENT)
     campaign = __import__(args.campaign)
     started = time.perf_counter()
     counted = {} if args.count is None else {"count": args.count}

@@ -35,6 +35,7 @@ DISK_ERRORS = {
     errno.ESTALE,
     errno.ETXTBSY,
 }
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 IMPORT_NAMES = {"scikit-learn": "sklearn", "scikit-learn-intelex": "sklearnex", "umap-learn": "umap"}
 
 
@@ -171,6 +172,9 @@ def _in_one_line(error: Exception) -> str | None:
     # The name has no dot where a package itself is missing; `sklearn.nothing` is a wrong import of ours.
     if isinstance(error, ModuleNotFoundError) and error.name in requirements():
         return how_to_get(error.name)
+    # Libraries that write files themselves raise errors of their own.
+    if why := next((text for text in map(os.strerror, FULL) if text in str(error)), ""):
+        return f"{why}: make room, or choose another folder"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises RuntimeError
         return "out of memory: close other programs, or use a machine with more"
     return None

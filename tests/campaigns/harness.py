@@ -4,22 +4,11 @@ A child is forked from a process that has imported the libraries once, so that a
 process itself must not start threads of OpenMP: a fork would inherit their locks, but not the threads.
 """
 
-import os
-
-# Read when the libraries are imported. One thread each: several children share the cores.
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    NUMBA_NUM_THREADS="1",
-    NUMBA_THREADING_LAYER="workqueue",
-    LOKY_MAX_CPU_COUNT="1",
-    HF_HUB_OFFLINE="1",
-    HF_HUB_DISABLE_TELEMETRY="1",
-    MPLBACKEND="Agg",
-)
-
 import hashlib
+import importlib
 import importlib.util
 import json
+import os
 import pkgutil
 import resource
 import shutil
@@ -38,6 +27,18 @@ NAMES = {path.name[0]: path.stem for path in sorted((ROOT / "src").glob("[1-5]_*
 OUTCOMES = ("right", "one-line error", "left behind", "traceback", "hang", "signal", "silently wrong")
 BAD = OUTCOMES[2:]
 LEFT = (".*.tmp", "*.partial", ".*.lock")  # what a finished step must not leave behind
+
+# Read when the libraries are imported. One thread each: several children share the cores.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "NUMBA_THREADING_LAYER": "workqueue",
+    "LOKY_MAX_CPU_COUNT": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MPLBACKEND": "Agg",
+    "TQDM_DISABLE": "1",
+}
 
 
 @dataclass

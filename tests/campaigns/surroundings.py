@@ -419,10 +419,12 @@ def piped() -> None:
     reader, writer = os.pipe()
     os.dup2(writer, 1)
     os.close(reader)
+    sys.stdout = open(1, "w", closefd=False)
 
 
 def device_full() -> None:
     os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+    sys.stdout = open(1, "w", closefd=False)
 
 
 def with_output(step: str, before: Callable[[], None], may_end: bool) -> Callable[[Campaign], Outcome]:
