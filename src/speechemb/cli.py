@@ -35,6 +35,7 @@ DISK_ERRORS = {
     errno.ESTALE,
     errno.ETXTBSY,
 }
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 IMPORT_NAMES = {"scikit-learn": "sklearn", "scikit-learn-intelex": "sklearnex", "umap-learn": "umap"}
 
 
@@ -136,6 +137,7 @@ def run(main: Callable[[], int | None]) -> int:
 
     Any other exception is a bug and keeps its traceback.
     """
+    _open_streams()
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     for name in ("httpx", "httpx2"):  # huggingface_hub's requests
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -146,27 +148,45 @@ def run(main: Callable[[], int | None]) -> int:
         code = main() or 0
         sys.stdout.flush()
         return code
-    except InputError as error:
-        print("error:", paths.typed_here(" ".join(str(error).split())), file=sys.stderr)
-        return 1
     except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        where = f"{paths.shown(error.filename)}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}: make room, or choose another folder", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        # The name has no dot where a package itself is missing; `sklearn.nothing` is a wrong import of ours.
-        if error.name not in requirements():
-            raise
-        print("error:", how_to_get(error.name), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        line = _in_one_line(error)
+        if line is None:
+            raise
+        print("error:", line, file=sys.stderr)
+        return 1
+
+
+def _in_one_line(error: Exception) -> str | None:
+    """What to tell the user; None for a bug."""
+    if isinstance(error, InputError):
+        return paths.typed_here(" ".join(str(error).split()))
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        where = f"{paths.shown(error.filename)}: " if error.filename else ""
+        return f"{where}{error.strerror}: make room, or choose another folder"
+    # The name has no dot where a package itself is missing; `sklearn.nothing` is a wrong import of ours.
+    if isinstance(error, ModuleNotFoundError) and error.name in requirements():
+        return how_to_get(error.name)
+    # Libraries that write files themselves raise errors of their own.
+    if why := next((text for text in map(os.strerror, FULL) if text in str(error)), ""):
+        return f"{why}: make room, or choose another folder"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises RuntimeError
+        return "out of memory: close other programs, or use a machine with more"
+    return None
+
+
+def _open_streams() -> None:
+    """Open what the shell closed (`>&-`): the next file to be opened would get its number, and what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            while os.open(os.devnull, os.O_RDWR) < number:  # the system gives the lowest free number
+                pass
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
 def requirements() -> set[str]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import made
@@ -203,3 +205,24 @@ def test_wrong_input_is_one_line_and_code_1_and_a_bug_keeps_its_traceback(capsys
     assert capsys.readouterr().err == "error: x.csv: broken: rerun step 1\n"
     with pytest.raises(KeyError):
         cli.run(bug)
+
+
+def test_streams_that_the_shell_closed_do_not_become_files(tmp_path):
+    code = (
+        "import sys; from speechemb import cli\n"
+        "def main():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        print('printed', flush=True), print('said', file=sys.stderr, flush=True), file.write('data')\n"
+        "sys.exit(cli.run(main))"
+    )
+    command = f'"{sys.executable}" -c "$1" "$2" <&- >&- 2>&-'
+    done = subprocess.run(["bash", "-c", command, "bash", code, str(tmp_path / "file")])
+    assert done.returncode == 0 and (tmp_path / "file").read_text() == "data"
+
+
+def test_no_memory_is_one_line(capsys):
+    def large():
+        raise MemoryError
+
+    assert cli.run(large) == 1
+    assert capsys.readouterr().err.startswith("error: out of memory")

@@ -50,6 +50,18 @@ def test_one_process_at_a_time_holds_a_lock(tmp_path):
         assert first and not second
     with atomic.held(tmp_path / "lock") as again:
         assert again
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_swept(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from speechemb.artifacts import atomic\n"
+        "with atomic.held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "file.npz")])
+    assert [path.name for path in tmp_path.iterdir()] == [".file.npz.lock.tmp"]
+    atomic.check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_probed(tmp_path):

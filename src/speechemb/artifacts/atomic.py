@@ -88,13 +88,32 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold the lock file `path` during the block; False where another process holds it."""
+    """Keep other processes from `path` during the block; False where another process does so.
+
+    The lock is a temporary with a fixed name: it is removed at the end, or swept if the process was killed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        yield _locked(file) is not False
-    finally:
+    lock = path.with_name(f".{path.name[:100]}.lock{SUFFIX}")
+    while True:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        mine = _locked(file) is not False
+        # Whoever held it, or swept it, may have removed it between the two calls.
+        if not mine or _is_open_file(lock, file):
+            break
         os.close(file)
+    try:
+        yield mine
+    finally:
+        if mine:
+            lock.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _is_open_file(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _locked(file: int) -> bool | None:

@@ -31,6 +31,8 @@ def recorded_stamp(path: Path) -> dict[str, Any] | None:
             found = npz.load(path, [], remedy="")[1]
         else:
             file = path if path.suffix == ".json" else sidecar(path)
+            if not file.is_file():  # a named pipe would never end
+                return None
             found = json.loads(file.read_text(encoding="utf-8"))
     except (ArtifactError, OSError, ValueError, RecursionError):
         return None
@@ -40,7 +42,7 @@ def recorded_stamp(path: Path) -> dict[str, Any] | None:
 def content_hash(path: Path) -> str | None:
     """SHA-256 that stands for the content of an artifact, as `inputs` record it; None where there is no valid one."""
     if path.suffix == ".csv":
-        return provenance.sha256_file(path)
+        return provenance.sha256_file(path) if path.is_file() else None
     stamp = recorded_stamp(path)
     return stamp["content_sha256"] if stamp else None
 
@@ -48,7 +50,7 @@ def content_hash(path: Path) -> str | None:
 def is_intact(path: Path) -> bool:
     """Whether a file, and every file that belongs to it, is as its stamp says."""
     stamp = recorded_stamp(path)
-    if stamp is None or not path.exists():
+    if stamp is None or not path.is_file():
         return False
     if path.suffix == ".npz" and not npz.is_intact(path, stamp):
         return False

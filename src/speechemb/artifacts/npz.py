@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -16,6 +18,11 @@ from speechemb.artifacts.storage import ArtifactError
 from speechemb.paths import shown
 
 ROWS = 256  # read or written at a time
+# What zipfile, numpy and json raise where a file is damaged: encrypted or unknown members, odd headers, no end.
+FOREIGN = (
+    *(ValueError, OSError, EOFError, AttributeError, KeyError, TypeError, OverflowError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 def is_intact(path: Path, meta: dict[str, Any]) -> bool:
@@ -32,7 +39,7 @@ def is_intact(path: Path, meta: dict[str, Any]) -> bool:
                     hashed.update(block.tobytes())
             if hashed.hexdigest() != meta["arrays"][name]:
                 return False
-    except (ArtifactError, OSError, KeyError, TypeError, zipfile.BadZipFile):
+    except (ArtifactError, *FOREIGN):
         return False
     return True
 
@@ -86,10 +93,30 @@ def load(path: Path, keys: Iterable[str], remedy: str) -> tuple[dict[str, np.nda
     """
     if not path.is_file():
         raise ArtifactError(f"{shown(path)} is missing: {remedy}")
-    with _readable(path, remedy), np.load(path, allow_pickle=False) as archive:
-        _check_holds(path, archive.files, [*keys, "meta"], remedy)
-        arrays = {key: archive[key] for key in keys}
-        return arrays, json.loads(str(archive["meta"][()]))
+    with _readable(path, remedy), zipfile.ZipFile(path) as archive:
+        _check_holds(path, archive, [*keys, "meta"], remedy)
+        arrays = {key: _whole(archive, key, path) for key in keys}
+        return arrays, json.loads(str(_whole(archive, "meta", path)[()]))
+
+
+def _whole(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    with archive.open(f"{name}.npy") as member:
+        _header(member, name, path)
+    with archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _header(member: IO[bytes], name: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a member. Sizes are not trusted: an array is no larger than the file, and no item is empty."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(member)
+    if version not in headers:
+        raise ValueError(f"npy version {version}")
+    shape, fortran_order, dtype = headers[version](member)
+    elements = int(np.prod(shape, dtype=object))
+    if fortran_order or dtype.hasobject or max(1, dtype.itemsize) * elements > path.stat().st_size:
+        raise ValueError(f"{name} is {dtype} {shape}")
+    return shape, dtype
 
 
 @contextmanager
@@ -100,16 +127,11 @@ def opened(path: Path, name: str, remedy: str) -> Iterator[tuple[tuple[int, ...]
         ArtifactError: the array is missing, not in C order, or larger than the file (sizes are not trusted).
     """
     with _readable(path, remedy), zipfile.ZipFile(path) as archive:
-        _check_holds(path, [member.removesuffix(".npy") for member in archive.namelist()], [name], remedy)
+        _check_holds(path, archive, [name], remedy)
         with archive.open(f"{name}.npy") as member:
-            headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            version = np.lib.format.read_magic(member)
-            if version not in headers:
-                raise ValueError(f"npy version {version}")
-            shape, fortran_order, dtype = headers[version](member)
-            size = dtype.itemsize * int(np.prod(shape, dtype=object))
-            if fortran_order or dtype.hasobject or not shape or size > path.stat().st_size:
-                raise ValueError(f"{name} is {dtype} {shape}")
+            shape, dtype = _header(member, name, path)
+            if not shape:
+                raise ValueError(f"{name} is a scalar")
             yield shape, dtype, _rows(member, shape, dtype)
 
 
@@ -123,8 +145,8 @@ def _rows(member, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarra
         yield np.frombuffer(data, dtype).reshape(count, *shape[1:])
 
 
-def _check_holds(path: Path, found: Iterable[str], wanted: Iterable[str], remedy: str) -> None:
-    if missing := [name for name in wanted if name not in found]:
+def _check_holds(path: Path, archive: zipfile.ZipFile, wanted: Iterable[str], remedy: str) -> None:
+    if missing := [name for name in wanted if f"{name}.npy" not in archive.namelist()]:
         raise ArtifactError(f"{shown(path)} lacks {', '.join(missing)}, so it is not a file of this step: {remedy}")
 
 
@@ -133,6 +155,6 @@ def _readable(path: Path, remedy: str) -> Iterator[None]:
     """Turn the errors of reading a damaged or foreign file into an ArtifactError."""
     try:
         yield
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except FOREIGN as error:
         what = f"{type(error).__name__}: {error}"
         raise ArtifactError(f"{shown(path)} cannot be read as npz ({what}): {remedy}") from None

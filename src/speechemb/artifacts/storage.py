@@ -86,10 +86,10 @@ def read_json(path: Path, kind: str, remedy: str, schema: type[schemas.Schema] =
     Raises:
         ArtifactError: one line that ends in `remedy`.
     """
+    if not path.is_file():  # a named pipe would never end
+        raise ArtifactError(f"{shown(path)} is missing: {remedy}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{shown(path)} is missing: {remedy}") from None
     except (ValueError, RecursionError):
         raise ArtifactError(f"{shown(path)} is not valid JSON (truncated or foreign): {remedy}") from None
     check_stamp(path, content, kind, remedy, schema)

@@ -45,12 +45,10 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         InputError: another process writes it.
     """
-    lock = out.with_name(f".{out.name}.lock")
-    with held(lock) as mine:
+    with held(out) as mine:
         if not mine:
             raise InputError(f"another run is writing {shown(out)}: wait for it, or give another --out")
         yield
-        lock.unlink(missing_ok=True)
 
 
 class Rows:

@@ -1,0 +1,25 @@
+"""Some damaged files; `python benchmarks/campaign.py damage` takes over a thousand."""
+
+import random
+
+import damage
+import pytest
+from test_kills import campaign
+
+
+@pytest.mark.slow
+def test_damaged_files_are_named_in_one_line():
+    done = campaign("damage", "--count", "60")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_cases_take_turns_among_the_families():
+    cases = [damage.Damage(family, str(i), None, (), None) for family, n in (("a", 9), ("b", 2)) for i in range(n)]
+    chosen = damage.spread(cases, 6, 0)
+    assert [case.family for case in chosen] == list("aaaabb") and len({case.name for case in chosen[:4]}) == 4
+
+
+def test_damage_changes_every_file():
+    data = bytes(range(256)) * 4
+    changed = [change(data) for _, change in damage.of_bytes(random.Random(0))]
+    assert len(changed) > 25 and all(one != data for one in changed)
