@@ -120,7 +120,47 @@ def test_the_svm_decides_as_scikit_learn(library, n_classes, monkeypatch):
     values = theirs.decision_function(x[300:])
     values = np.stack([-values, values], axis=1) if n_classes == 2 else values
     np.testing.assert_allclose(fitted.decision_values(x[300:].astype(np.float32)), values, atol=5e-3)
-    assert (fitted.predict_proba(x[300:]).argmax(axis=1) == theirs.predict(x[300:])).all()
+    predicted = theirs.set_params(svc__break_ties=n_classes > 2).predict(x[300:])
+    probabilities = fitted.predict_proba(x[300:])
+    assert (probabilities.argmax(axis=1) == predicted).all()
+    assert (probabilities.round(6).argmax(axis=1) == predicted).all()  # as written to the CSV
+
+
+def test_the_class_with_most_votes_has_the_highest_probability():
+    from speechemb.classifiers.svm import _logits, _sides, _votes
+
+    pairs = np.random.default_rng(0).normal(size=(5000, 6))  # random pairs: the votes' winner is often not the margins'
+    margins, winner = pairs @ _sides(4), _votes(pairs, 4).argmax(axis=1)
+    assert (margins.argmax(axis=1) != winner).mean() > 0.05
+    for temperature in (0.02, 1.0, 54.0):
+        logits = _logits(margins, winner, temperature)
+        assert (logits.argmax(axis=1) == winner).all()
+        others = np.arange(4) != winner[:, None]
+        np.testing.assert_array_equal(logits[others], (margins / temperature)[others])
+
+
+@pytest.mark.parametrize("name", classifiers.CLASSIFIERS)
+def test_confidence_tells_right_from_wrong(name):
+    from sklearn.metrics import roc_auc_score
+
+    vectors, labels, speakers = made.planted(speakers=12, clips=40, effect=0.6, speaker_effect=0.3)
+    y, group = np.unique(labels, return_inverse=True)[1], np.unique(speakers, return_inverse=True)[1]
+    task = cross_validation.Task(vectors.astype(np.float32), y, group, sorted(set(labels)))
+    fold = make_folds(y, group, 2, "speaker", 0)[0]
+    _, probabilities = cross_validation.fit_and_test(cross_validation.Recipe(name), task, fold)
+    right = probabilities.argmax(axis=1) == y[fold.test]
+    assert 0.4 < right.mean() < 0.9
+    confidence = probabilities.max(axis=1)
+    assert roc_auc_score(right, confidence) > 0.7 and np.ptp(np.percentile(confidence, [5, 95])) > 0.3
+
+
+def test_the_file_of_an_svm_alone_decides_its_predictions(tmp_path):
+    vectors, labels, _ = made.planted(speakers=6)
+    x, y = vectors.astype(np.float32), np.unique(labels, return_inverse=True)[1]
+    fitted = classifiers.make("svm", 4, 0, gamma=3.0).fit(x, y, np.repeat(np.arange(6), 12))
+    fitted.save(tmp_path)
+    loaded = classifiers.make("svm", 4, 0).load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(x), fitted.predict_proba(x))
 
 
 def test_the_same_command_writes_the_same_bytes(script, tmp_path):

@@ -18,8 +18,10 @@ class Svm:
 
     `gamma` is in units of 1/d. `standardise=False` is for features that are already standardised, see `--leak`.
 
-    Probabilities are the softmax of the decision values over a temperature (Guo et al. 2017), fitted on decision
-    values of an inner group-disjoint split. Unlike Platt scaling, this never changes the predicted class.
+    The predicted class is the one with the most votes of the pairs, as scikit-learn's `SVC(break_ties=True)` predicts.
+    Probabilities are the softmax of each class's summed margins over a temperature (Guo et al. 2017), fitted on an
+    inner group-disjoint split. Votes would not do: nearly every winner has all of its K - 1, sure or not. Unlike Platt
+    scaling, this never changes the predicted class, see `_logits`.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Svm:
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Svm":
         train, valid = inner_split(y, group, self.seed)
         self._fit(x[train], y[train])
-        temperature = _temperature(self.decision_values(x[valid]), y[valid])
+        temperature = _temperature(*self._margins_and_winner(x[valid]), y[valid])
         self._fit(x, y)
         self.arrays["temperature"] = np.array([temperature])
         return self
@@ -44,7 +46,9 @@ class Svm:
             scaler = StandardScaler().fit(x)
             mean, scale = scaler.mean_, scaler.scale_
         self.arrays = {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
-        machine = _svc()(C=self.C, gamma=self.gamma / dim, class_weight="balanced").fit(self._scaled(x), y)
+        gamma = self.gamma / dim
+        machine = _svc()(C=self.C, gamma=gamma, class_weight="balanced").fit(self._scaled(x), y)
+        self.arrays["gamma"] = np.array([gamma])
         self.arrays["vectors"] = np.ascontiguousarray(machine.support_vectors_, dtype=np.float32)
         self.arrays["coefficients"], self.arrays["intercepts"] = _pairwise(machine)
 
@@ -52,32 +56,33 @@ class Svm:
         return (x - self.arrays["mean"]) / self.arrays["scale"]
 
     def decision_values(self, x: np.ndarray) -> np.ndarray:
-        """(n, K), equal to scikit-learn's `SVC.decision_function`: votes of the pairs, ties broken by confidence.
+        """(n, K), equal to scikit-learn's `SVC.decision_function`: votes of the pairs, ties broken by the margins.
 
         With two classes, the single decision value and its negative.
         """
+        return _votes(self._pairs(x), self.n_classes)
+
+    def _pairs(self, x: np.ndarray) -> np.ndarray:
+        """Decision values (n, pairs), positive for the pair's first class."""
         from sklearn.metrics.pairwise import rbf_kernel
         from sklearn.utils import gen_batches
 
-        arrays, gamma = self.arrays, self.gamma / x.shape[1]
+        arrays = self.arrays
         products = [
-            rbf_kernel(self._scaled(x[rows]), arrays["vectors"], gamma) @ arrays["coefficients"]
+            rbf_kernel(self._scaled(x[rows]), arrays["vectors"], arrays["gamma"].item()) @ arrays["coefficients"]
             for rows in gen_batches(len(x), 1024)  # bounds the memory: one kernel value per clip and support vector
         ]
-        pairs = np.concatenate(products) + arrays["intercepts"]  # (n, pairs), positive: the pair's first class
-        if self.n_classes == 2:
-            return np.concatenate([pairs, -pairs], axis=1)
-        sides = np.zeros((pairs.shape[1], self.n_classes))  # +1 for a pair's first class, -1 for its second
-        for pair, (a, b) in enumerate(combinations(range(self.n_classes), 2)):
-            sides[pair, a], sides[pair, b] = 1, -1
-        votes = (pairs >= 0) @ (sides > 0).astype(float) + (pairs < 0) @ (sides < 0).astype(float)
-        confidence = pairs @ sides
-        return votes + confidence / (3 * (np.abs(confidence) + 1))
+        return np.concatenate(products) + arrays["intercepts"]
+
+    def _margins_and_winner(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pairs = self._pairs(x)
+        return pairs @ _sides(self.n_classes), _votes(pairs, self.n_classes).argmax(axis=1)
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         from scipy.special import softmax
 
-        return softmax(self.decision_values(x) / self.arrays["temperature"], axis=1)
+        margins, winner = self._margins_and_winner(x)
+        return softmax(_logits(margins, winner, self.arrays["temperature"].item()), axis=1)
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -120,12 +125,43 @@ def _pairwise(machine) -> tuple[np.ndarray, np.ndarray]:
     return sign * coefficients, sign * np.asarray(machine.intercept_, dtype=np.float64)
 
 
-def _temperature(scores: np.ndarray, y: np.ndarray) -> float:
+def _sides(n_classes: int) -> np.ndarray:
+    """(pairs, K): 1 for a pair's first class, -1 for its second."""
+    sides = np.zeros((n_classes * (n_classes - 1) // 2, n_classes))
+    for pair, (a, b) in enumerate(combinations(range(n_classes), 2)):
+        sides[pair, a], sides[pair, b] = 1, -1
+    return sides
+
+
+def _votes(pairs: np.ndarray, n_classes: int) -> np.ndarray:
+    """Votes (n, K) of the pairs, and less than half a vote for the margins, which breaks ties."""
+    sides = _sides(n_classes)
+    margins = pairs @ sides
+    if n_classes == 2:
+        return margins
+    votes = (pairs >= 0) @ (sides > 0).astype(float) + (pairs < 0) @ (sides < 0).astype(float)
+    return votes + margins / (3 * (np.abs(margins) + 1))
+
+
+def _logits(margins: np.ndarray, winner: np.ndarray, temperature: float) -> np.ndarray:
+    """Margins (n, K) over the temperature, with the winner of the votes raised just above all others where it is not.
+
+    The lead of 1e-3 also keeps the winner the highest where probabilities are rounded to six decimals.
+    """
+    logits, rows = margins / temperature, np.arange(len(margins))
+    own = logits[rows, winner]
+    logits[rows, winner] = -np.inf
+    logits[rows, winner] = np.maximum(own, logits.max(axis=1) + 1e-3)
+    return logits
+
+
+def _temperature(margins: np.ndarray, winner: np.ndarray, y: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
     def loss(log_temperature: float) -> float:
-        return -log_softmax(scores / np.exp(log_temperature), axis=1)[np.arange(len(y)), y].mean()
+        logits = _logits(margins, winner, np.exp(log_temperature))
+        return -log_softmax(logits, axis=1)[np.arange(len(y)), y].mean()
 
     return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
