@@ -7,7 +7,7 @@ import pytest
 
 from speechemb.errors import InputError
 from speechemb.splits.folds import Fold, check, inner_split, make_folds
-from speechemb.splits.groups import clip_groups
+from speechemb.splits.groups import clip_groups, voices
 
 
 def columns(n, **given):
@@ -61,6 +61,19 @@ def test_identical_audio_joins_its_speakers_and_is_never_divided():
 def test_speaker_01_of_two_corpora_is_two_people():
     group = clip_groups("speaker", *columns(2, corpora=["a", "b"], speakers=["01", "01"]))
     assert group[0] != group[1]
+
+
+def test_the_groups_that_are_resampled_have_names():
+    corpora = ["a", "a", "b", "a", "a", "c", "c", "c", "d", "d"]
+    speakers = ["01", "01", "01", "", "", "x", "", "y", "m", "n"]
+    sessions = ["", "", "", "", "", "1", "1", "2", "", ""]
+    audio = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "8"]
+    originals = ["a/0", "a/1", "b/2", "a/3", "a/3", "c/5", "c/6", "c/7", "d/8", "d/9"]
+    identity = [np.array(values) for values in (corpora, speakers, sessions, audio, originals)]
+    expected = ["a/01", "a/01", "b/01", "clip:a/3", "clip:a/3", "c/session:1", "c/session:1", "c/y", "d/m", "d/m"]
+    assert voices(*identity).tolist() == expected
+    order = np.random.default_rng(0).permutation(10)  # the names do not depend on the order
+    assert voices(*(values[order] for values in identity)).tolist() == [expected[i] for i in order]
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,8 @@ def test_the_probe_needs_the_mean_of_every_layer(script, tmp_path):
         run(script, tmp_path, npz, "--protocol", "superb", "--classifier", "svm")
 
 
-def test_cross_corpus_chooses_between_speakers():
+@pytest.mark.parametrize("unknown", [[], [0], [0, 1, 2, 3]])
+def test_cross_corpus_chooses_between_speakers_as_far_as_they_are_known(unknown):
     from speechemb.artifacts.embeddings import Embeddings
 
     n = 16
@@ -236,7 +237,7 @@ def test_cross_corpus_chooses_between_speakers():
         layers=np.array([0]),
         labels=np.tile(["happy", "sad"], 8),
         clip_ids=np.arange(n).astype(str),
-        speakers=np.repeat(["a", "b", "c", "d"], 4),
+        speakers=np.where(np.isin(np.arange(n), unknown), "", np.repeat(["a", "b", "c", "d"], 4)),
         sessions=empty,
         sentences=empty,
         corpora=np.repeat(["x", "y"], 8),
@@ -245,4 +246,8 @@ def test_cross_corpus_chooses_between_speakers():
         augmented_from=empty,
         meta={},
     )
-    assert len(np.unique(protocols.plan(data, protocols.Protocol("cross-corpus")).group)) == 4
+    group = protocols.plan(data, protocols.Protocol("cross-corpus")).group
+    known = np.setdiff1d(np.arange(n), unknown)
+    assert len(np.unique(group)) == len(np.unique(data.speakers[known])) + len(unknown)
+    for name in "bcd":  # one unknown speaker, in either corpus, leaves the others as they are
+        assert len(np.unique(group[data.speakers == name])) == 1

@@ -40,15 +40,41 @@ def clip_groups(protocol: str, corpora, speakers, sessions, sentences, audio_sha
         both = [clip_groups(one, corpora, speakers, sessions, sentences, audio_sha256) for one in protocol.split("+")]
         return np.stack(both, axis=1)
     if protocol == "speaker":
-        # A clip of unknown speaker may be by anyone in its session, so such a session stays whole.
-        anonymous = np.unique(session[speaker == ""])
-        whole_session = np.where(np.isin(session, anonymous), session, "")
         _require(protocol, (speaker != "") | (session != ""), corpora, "neither speaker nor session")
-        return connected(speaker, whole_session, audio_sha256)
+        return connected(speaker, _whole_sessions(speaker, session), audio_sha256)
     # Sentence codes are defined per corpus: the same code in two corpora is not the same sentence.
     values = {"session": session, "sentence": within_corpus(corpora, sentences)}[protocol]
     _require(protocol, values != "", corpora, f"no {protocol}")
     return connected(values, audio_sha256)
+
+
+def voices(corpora, speakers, sessions, audio_sha256, originals) -> np.ndarray:
+    """The name of each clip's group (n,): clips that are not independent, as far as is known, whatever the protocol.
+
+    A group is a speaker, `<corpus>/<speaker>`; where speakers are unknown, a session, `<corpus>/session:<session>`; and
+    where that is unknown too, a clip by itself, `clip:<clip id>`. Groups that share identical audio are one, with the
+    name that sorts first. Unlike `clip_groups` this never fails: an unknown speaker concerns that clip only.
+
+    Args:
+        corpora, speakers, sessions, audio_sha256: string arrays (n,), empty = unknown
+        originals: (n,) the clip id of each clip, or of its original where it is an augmented copy
+    """
+    speaker, session = within_corpus(corpora, speakers), within_corpus(corpora, sessions)
+    whole = _whole_sessions(speaker, session)
+    group = connected(speaker, whole, audio_sha256, originals)
+    session_name = within_corpus(corpora, np.where(whole == "", "", np.char.add("session:", sessions)))
+    own = np.where(speaker == "", np.char.add("clip:", originals), speaker)
+    name = np.where(session_name == "", own, session_name)
+    order = np.lexsort((name, group))
+    _, first_of, inverse = np.unique(group[order], return_index=True, return_inverse=True)
+    found = np.empty_like(name)
+    found[order] = name[order][first_of][inverse]
+    return found
+
+
+def _whole_sessions(speaker: np.ndarray, session: np.ndarray) -> np.ndarray:
+    """The sessions with a clip of unknown speaker, empty elsewhere: that clip may be by anyone in its session."""
+    return np.where(np.isin(session, np.unique(session[speaker == ""])), session, "")
 
 
 def _require(protocol: str, known: np.ndarray, corpora: np.ndarray, lacking: str) -> None:

@@ -9,7 +9,7 @@ from speechemb.errors import InputError
 from speechemb.speakers import within_corpus
 from speechemb.splits import CROSS_CORPUS, LEAKS, NOTES
 from speechemb.splits.folds import Fold, add_copies, repeated
-from speechemb.splits.groups import clip_groups
+from speechemb.splits.groups import clip_groups, voices
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,17 @@ def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)
     return clip_groups(cv, *(column[clips] for column in columns))
 
 
+def voices_of(data: Embeddings) -> np.ndarray:
+    """The name (n,) of the group of each clip that intervals resample and cross-corpus runs keep whole, see `voices`."""
+    originals = np.where(data.augmented_from == "", data.clip_ids, data.augmented_from)
+    return voices(data.corpora, data.speakers, data.sessions, data.audio_sha256, originals)
+
+
 def cross_corpus(data: Embeddings) -> Plan:
     """Train on each corpus and test on every other, with the classes that all share.
 
     A fold has the name of its training corpus. Augmented copies are not tested on, nor is audio that the training
-    corpus also holds. Splits inside a training part are speaker-independent where all speakers are known.
+    corpus also holds. Splits inside a training part are speaker-independent as far as speakers are known.
 
     Raises:
         InputError: fewer than two corpora, or fewer than two classes in common.
@@ -103,13 +109,13 @@ def cross_corpus(data: Embeddings) -> Plan:
     if len(shared) < 2:
         raise InputError(f"--cross-corpus: {', '.join(names)} have {sorted(shared) or 'no class'} in common, not two")
     kept = data.take(np.isin(data.labels, sorted(shared)))
-    origin = kept.origin()
+    kept.origin()  # refuses a copy without its original
     folds = []
     for name in names:
         inside = kept.corpora == name
         elsewhere = ~inside & ~np.isin(kept.audio_sha256, kept.audio_sha256[inside])
         folds.append(Fold(name, np.flatnonzero(inside), np.flatnonzero(elsewhere & (kept.augmented_from == ""))))
-    group = groups_of(kept, "speaker" if (kept.speakers != "").all() else "random")[origin]
+    group = np.unique(voices_of(kept), return_inverse=True)[1]
     return Plan(kept, group, folds, len(data.labels) - len(kept.labels))
 
 

@@ -18,6 +18,7 @@ from speechemb.labels import ordered
 from speechemb.layers import take_layer
 from speechemb.metrics import classification
 from speechemb.splits.folds import Fold
+from speechemb.splits.protocols import voices_of
 from speechemb.training import layer_selection, tuning
 
 
@@ -175,14 +176,15 @@ def log_row(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) ->
 
 
 def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
-    """One row per clip and fold: fold after fold, each in the order of the embeddings."""
-    classes = np.array(task.classes)
+    """One row per clip and fold: fold after fold, each in the order of the embeddings. `group`: see `groups.voices`."""
+    classes, voices = np.array(task.classes), voices_of(data)
     frames = []
     for fold, probabilities in results:
         columns = {
             "clip_id": data.clip_ids[fold.test],
             "corpus": data.corpora[fold.test],
             "speaker": data.speakers[fold.test],
+            "group": voices[fold.test],
             "fold": fold.name,
             "true": classes[task.y[fold.test]],
             "predicted": classes[probabilities.argmax(axis=1)],
