@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 CLASSIFIERS = ("svm", "mlp", "xgboost")  # what --classifier takes
 
+# Settings that make a fit cheaper where many are compared with each other, to choose a layer or settings.
+DRAFT = {"mlp": {"networks": 1}}
+
 # The module and the class of each name. `superb` is reached by --protocol superb only: it needs every layer.
 _CLASSES = {
     "svm": ("svm", "Svm"),

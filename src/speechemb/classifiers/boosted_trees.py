@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from speechemb.classifiers import trees
+
 
 class XGBoost:
     """Gradient-boosted trees (histogram method), balanced by sample weights.
@@ -28,6 +30,7 @@ class XGBoost:
         from sklearn.utils.class_weight import compute_sample_weight
         from xgboost import XGBClassifier
 
+        self.features = x.shape[1]
         self.model = XGBClassifier(
             **self.settings,
             tree_method="hist",
@@ -49,6 +52,7 @@ class XGBoost:
     def load(self, folder: Path) -> "XGBoost":
         from xgboost import XGBClassifier
 
+        content, self.features = trees.read(folder / "xgboost.json", self.n_classes)
         self.model = XGBClassifier()
-        self.model.load_model(folder / "xgboost.json")
+        self.model.load_model(content)
         return self

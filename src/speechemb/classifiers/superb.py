@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from speechemb.classifiers import tensors
 from speechemb.classifiers.torch_layers import linear, one_thread
 from speechemb.errors import InputError
 from speechemb.metrics.classification import uar_of_numbers
@@ -55,7 +56,8 @@ class Superb:
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Superb":
         train, valid = inner_split(y, group, self.seed)
         generator = torch.Generator().manual_seed(self.seed)
-        self.probe = Probe(*x.shape[1:], self.n_classes, generator)
+        n_layers, self.features = x.shape[1:]
+        self.probe = Probe(n_layers, self.features, self.n_classes, generator)
         best, looks, best_look, kept = -1.0, 0, 0, {}
         for epoch in self._steps(torch.from_numpy(x[train]), torch.from_numpy(y[train]), generator):
             self.epochs, looks = epoch, looks + 1
@@ -98,12 +100,14 @@ class Superb:
         save_file(self.probe.state_dict(), folder / "superb.safetensors")
 
     def load(self, folder: Path) -> "Superb":
-        from safetensors.torch import load_file
-
-        tensors = load_file(folder / "superb.safetensors")
-        n_layers, dim = len(tensors["mix"]), tensors["project.weight"].shape[1]
-        self.probe = Probe(n_layers, dim, self.n_classes, torch.Generator())
-        self.probe.load_state_dict(tensors)
+        path = folder / "superb.safetensors"
+        arrays = tensors.read(path)
+        n_layers, self.features = tensors.size(arrays, "mix", 0, path), tensors.size(arrays, "project.weight", 1, path)
+        shapes = {"mix": (n_layers,), "project.weight": (PROJECTION, self.features), "project.bias": (PROJECTION,)}
+        shapes |= {"classify.weight": (self.n_classes, PROJECTION), "classify.bias": (self.n_classes,)}
+        tensors.expect(arrays, shapes, path)
+        self.probe = Probe(n_layers, self.features, self.n_classes, torch.Generator())
+        self.probe.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         return self
 
 

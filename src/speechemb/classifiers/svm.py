@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechemb.classifiers import tensors
 from speechemb.splits.folds import inner_split
 
 
@@ -45,6 +46,7 @@ class Svm:
         if self.standardise:
             scaler = StandardScaler().fit(x)
             mean, scale = scaler.mean_, scaler.scale_
+        self.features = dim
         self.arrays = {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
         gamma = self.gamma / dim
         machine = _svc()(C=self.C, gamma=gamma, class_weight="balanced").fit(self._scaled(x), y)
@@ -90,9 +92,16 @@ class Svm:
         save_file(self.arrays, folder / "svm.safetensors")
 
     def load(self, folder: Path) -> "Svm":
-        from safetensors.numpy import load_file
-
-        self.arrays = load_file(folder / "svm.safetensors")
+        path = folder / "svm.safetensors"
+        arrays, pairs = tensors.read(path), self.n_classes * (self.n_classes - 1) // 2
+        n_vectors, self.features = (tensors.size(arrays, "vectors", axis, path) for axis in (0, 1))
+        one, of_features = (1,), (self.features,)
+        shapes = {"mean": of_features, "scale": of_features, "gamma": one, "temperature": one, "intercepts": (pairs,)}
+        shapes |= {"vectors": (n_vectors, self.features), "coefficients": (n_vectors, pairs)}
+        tensors.expect(arrays, shapes, path)
+        if wrong := [name for name in ("scale", "gamma", "temperature") if (arrays[name] <= 0).any()]:
+            raise ValueError(f"{path.name}: {wrong[0]} is not above 0")
+        self.arrays = arrays
         return self
 
 

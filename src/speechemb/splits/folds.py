@@ -12,7 +12,10 @@ Clips with identical audio are never divided between training and test, whatever
 trained on wherever their original is, and are never tested on (`add_copies`).
 """
 
+import logging
+import warnings
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -51,14 +54,27 @@ def _divided(labels: np.ndarray, group: np.ndarray, n_folds: int, seed: int) -> 
     """Training and test indices of each fold."""
     from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-    n_groups = len(np.unique(group))
+    n_groups, largest_class = len(np.unique(group)), np.unique(labels, return_counts=True)[1].max()
     if n_groups == n_folds:
-        splitter = LeaveOneGroupOut()
-    elif n_groups == len(labels):
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    else:
-        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(labels, labels, None if isinstance(splitter, StratifiedKFold) else group))
+        return list(LeaveOneGroupOut().split(labels, labels, group))
+    if largest_class < n_folds:  # scikit-learn refuses it
+        return _dealt(labels, group, n_folds, seed)
+    one_clip_each = n_groups == len(labels)
+    splitter = (StratifiedKFold if one_clip_each else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)
+    _quiet()
+    pairs = list(splitter.split(labels, labels, None if one_clip_each else group))
+    return pairs if all(len(test) for _, test in pairs) else _dealt(labels, group, n_folds, seed)
+
+
+def _dealt(labels: np.ndarray, group: np.ndarray, n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Folds of few clips: the groups are shuffled, ordered by class, and dealt to the folds one by one."""
+    _, first_clip, number = np.unique(group, return_index=True, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(first_clip))
+    order = order[np.argsort(labels[first_clip[order]], kind="stable")]
+    fold_of = np.empty(len(order), int)
+    fold_of[order] = np.arange(len(order)) % n_folds
+    tested = [fold_of[number] == fold for fold in range(n_folds)]
+    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tested]
 
 
 def _crossed(
@@ -150,6 +166,8 @@ def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: st
         for column, kind in kinds:
             if set(column[fold.train]) & set(column[fold.test]) or np.intersect1d(fold.train, fold.test).size:
                 raise AssertionError(f"fold {fold.name} has a {kind} in both training and test")
+        if not len(fold.test):
+            raise AssertionError(f"fold {fold.name} has no test clip")
         if missing := sorted(set(labels) - set(labels[fold.train])):
             raise InputError(
                 f"--cv {protocol}: fold {fold.name} has no {missing[0]} to train on: use a smaller --n-folds, another "
@@ -162,20 +180,40 @@ def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: st
 def inner_split(labels: np.ndarray, group: np.ndarray, seed: int, share: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation indices inside a training part: 1 of `share` stratified, group-disjoint parts validates.
 
-    Where there is a single group, or no such split keeps every class in training, the split is stratified by class
-    only. What is chosen with it, such as when to stop, is then chosen less well, but no test clip is used.
+    Every class stays in training. Where there is a single group, or no such split keeps every class in training, clips
+    of the same groups validate; classes with one clip are then not validated. Where every class has one clip, the
+    training clips themselves validate. Both are logged, once. No test clip is used in any case.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+    from sklearn.model_selection import StratifiedGroupKFold
 
-    n = min(share, len(np.unique(group)))
+    classes, counts = np.unique(labels, return_counts=True)
+    n = min(share, len(np.unique(group)), counts.max())
     if n >= 2:
         splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+        _quiet()
         for train, valid in splitter.split(labels, labels, group):
-            if len(np.unique(labels[train])) == len(np.unique(labels)):
+            if len(valid) and len(np.unique(labels[train])) == len(classes):
                 return train, valid
-    counts = np.unique(labels, return_counts=True)[1]
-    if counts.min() < 2:
+    if counts.max() < 2:
+        _log_once("a training part has one clip of each class: classifiers are validated on the clips they learn from")
         everything = np.arange(len(labels))
         return everything, everything
-    size = max(len(counts), len(labels) // share)
-    return next(StratifiedShuffleSplit(1, test_size=size, random_state=seed).split(labels, labels))
+    _log_once(
+        "a training part has too few groups for every class: inside it, clips of the same speakers are in training and "
+        "validation (no test clip is in either)"
+    )
+    rng, valid = np.random.default_rng(seed), np.zeros(len(labels), bool)
+    for label, count in zip(classes, counts, strict=True):
+        chosen = rng.permutation(np.flatnonzero(labels == label))[: max(1, count // share)]
+        valid[chosen] = count > 1
+    return np.flatnonzero(~valid), np.flatnonzero(valid)
+
+
+def _quiet() -> None:
+    """Drop scikit-learn's warning of small classes. Not `catch_warnings`, which threads cannot use side by side."""
+    warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+
+
+@cache
+def _log_once(message: str) -> None:
+    logging.getLogger("speechemb").warning(message)

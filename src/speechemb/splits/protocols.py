@@ -88,7 +88,7 @@ def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)
 
 
 def voices_of(data: Embeddings) -> np.ndarray:
-    """The name (n,) of the group of each clip that intervals resample and cross-corpus runs keep whole, see `voices`."""
+    """The names (n,) of the groups that intervals resample and that cross-corpus runs keep whole, see `voices`."""
     originals = np.where(data.augmented_from == "", data.clip_ids, data.augmented_from)
     return voices(data.corpora, data.speakers, data.sessions, data.audio_sha256, originals)
 
@@ -114,7 +114,10 @@ def cross_corpus(data: Embeddings) -> Plan:
     for name in names:
         inside = kept.corpora == name
         elsewhere = ~inside & ~np.isin(kept.audio_sha256, kept.audio_sha256[inside])
-        folds.append(Fold(name, np.flatnonzero(inside), np.flatnonzero(elsewhere & (kept.augmented_from == ""))))
+        tested = np.flatnonzero(elsewhere & (kept.augmented_from == ""))
+        if not len(tested):
+            raise InputError(f"--cross-corpus: nothing to test on: all audio of the other corpora is in {name} as well")
+        folds.append(Fold(name, np.flatnonzero(inside), tested))
     group = np.unique(voices_of(kept), return_inverse=True)[1]
     return Plan(kept, group, folds, len(data.labels) - len(kept.labels))
 

@@ -114,14 +114,15 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
 def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
     """Fit on the clips with these indices, as the recipe says."""
     make = partial(recipe.make, len(task.classes))
+    draft = partial(make, **classifiers.DRAFT.get(recipe.classifier, {}))
     y, group, layer = task.y[clips], task.group[clips], recipe.layer
     settings, choices, trials = {}, {}, []
     if recipe.layer == "auto":
-        layer, uar = layer_selection.best_layer(make, task.x[clips], task.layers, y, group, recipe.seed)
+        layer, uar = layer_selection.best_layer(draft, task.x[clips], task.layers, y, group, recipe.seed)
         choices |= {"layer": layer, "layer_inner_uar": uar}
     x = task.features(layer, clips)
     if recipe.trials:
-        settings, trials = tuning.best_settings(recipe.classifier, make, x, y, group, recipe.seed, recipe.trials)
+        settings, trials = tuning.best_settings(recipe.classifier, draft, x, y, group, recipe.seed, recipe.trials)
         choices |= {"settings": json.dumps(settings, sort_keys=True)}
     return Fitted(make(**settings).fit(x, y, group), layer, settings, choices, trials)
 
