@@ -24,6 +24,8 @@ from pathlib import Path
 from speechemb import cli, paths, splits
 from speechemb.classifiers import CLASSIFIERS
 
+N_FOLDS = 5  # of --n-folds
+
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
@@ -42,7 +44,14 @@ def add_data_flags(group) -> None:
         type=Path,
         metavar="NPZ",
         default=default,
-        help="one or several files of step 2; their clips are concatenated",
+        help="one or several files of step 2, as if they were one",
+    )
+    cli.add_words(
+        group,
+        "--corpora",
+        None,
+        "which corpora of the files to use: a run of its own for each word, one run for words joined by + (such as "
+        "iemocap+cremad) or for all (default: a run of its own for each corpus; with --cross-corpus: all)",
     )
     group.add_argument(
         "--layer",
@@ -54,7 +63,7 @@ def add_data_flags(group) -> None:
 
 def add_fold_flags(group) -> None:
     add = group.add_argument
-    add("--n-folds", type=cli.positive, default=5, help="number of folds of the cross-validation")
+    add("--n-folds", type=cli.positive, help=f"number of folds of the cross-validation (default: {N_FOLDS})")
     add(
         "--cv",
         choices=tuple(splits.PROTOCOLS),
@@ -98,19 +107,36 @@ def main(argv: list[str] | None = None) -> None:
     npz = [paths.existing(path) for path in args.npz_path]
     every_layer = args.protocol or args.layer in ("auto", "each")
     data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
-    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
-    protocol = protocols.Protocol(cv, args.n_folds, args.seed, args.repeats, args.leak or "")
+    protocol = protocol_of(args)
     classifiers, layers = asked(args, data)
-    plan = protocols.plan(data, protocol)
-    if args.cross_corpus:
+    plans = [protocols.plan(part, protocol) for part in protocols.by_corpora(data, args.corpora, args.cross_corpus)]
+    for plan in plans:
+        announce(plan, protocol)
+        for name in classifiers:
+            for layer in layers:
+                recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
+                task = cross_validation.task_of(plan.data, recipe, plan.group)
+                train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
+
+
+def protocol_of(args):
+    """The protocol that the flags of the folds ask for."""
+    from speechemb.errors import InputError
+    from speechemb.splits import protocols
+
+    if args.cross_corpus and (args.cv or args.n_folds):
+        raise InputError("--cross-corpus has no folds: drop --cv and --n-folds")
+    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
+    return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "")
+
+
+def announce(plan, protocol) -> None:
+    """Print the clips, the folds and the protocol of a plan."""
+    names = "+".join(sorted(set(plan.data.corpora.tolist())))
+    if protocol.cv == splits.CROSS_CORPUS:
         kept = len(plan.data.labels)
         print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes excluded")
-    print(f"{len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
-    for name in classifiers:
-        for layer in layers:
-            recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
-            task = cross_validation.task_of(plan.data, recipe, plan.group)
-            train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
+    print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
@@ -136,6 +162,7 @@ def train_and_write(args, run) -> None:
     from speechemb.training import cross_validation
     from speechemb.training.run import headline
 
+    one_line = args.layer == "each"
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
     results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
     makes_model = run.makes_model and args.layer != "each"
@@ -149,14 +176,17 @@ def train_and_write(args, run) -> None:
         freshness.check_replaceable(needed[0], stamp)
 
     def note(figures):
-        print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
+        if not one_line:
+            print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
 
     outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
     written = paths.shown(run.write(outcome, stamp, results, folder.parent))
     if outcome.final:
         written += f" and {paths.shown(folder)}"
-    print(f"{name}: {headline(outcome.log, run.task.classes)}, {time.perf_counter() - started:.1f} s")
-    print(f"wrote {written}")
+    what = f"{name}, layer {run.recipe.layer}" if one_line else name
+    print(f"{what}: {headline(outcome, run.task)}, {time.perf_counter() - started:.1f} s")
+    if not one_line:
+        print(f"wrote {written}")
 
 
 if __name__ == "__main__":

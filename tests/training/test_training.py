@@ -243,3 +243,83 @@ def test_the_choices_of_the_flags_need_no_installed_library(code):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     assert "xgboost" in done.stdout
+
+
+def two_corpora(tmp_path):
+    """One npz of the corpora `a` (10 speakers) and `b` (4 speakers), where classes are easy to tell."""
+    vectors, labels, speakers = made.planted(speakers=14, effect=2.0)
+    corpora = np.where(np.char.replace(np.array(speakers), "s", "").astype(int) < 10, "a", "b")
+    return made.npz(tmp_path / "e.npz", vectors, labels, speakers, corpora=corpora)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], [["a"], ["b"]]),
+        (["--corpora", "b"], [["b"]]),
+        (["--corpora", "a+b"], [["a", "b"]]),
+        (["--corpora", "all", "a"], [["a"], ["a", "b"]]),
+        (["--cross-corpus"], [["a", "b"]]),
+    ],
+)
+def test_each_corpus_is_a_run_of_its_own_unless_asked(script, tmp_path, flags, expected):
+    if "--cross-corpus" not in flags:
+        flags = [*flags, "--n-folds", "3"]
+    runs = run(script, tmp_path, two_corpora(tmp_path), "--classifier", "svm", *flags)
+    assert sorted(stamp["corpora"] for _, stamp in runs.values()) == expected
+    for frame, stamp in runs.values():
+        assert sorted(set(frame["corpus"])) == stamp["corpora"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--corpora", "c"], "--corpora c: --npz-path holds a, b, not c"),
+        (["--corpora", "a+"], "a nameless one"),
+        (["--cross-corpus", "--cv", "speaker"], "drop --cv and --n-folds"),
+        (["--cross-corpus", "--n-folds", "5"], "drop --cv and --n-folds"),
+        (["--cross-corpus", "--corpora", "a"], "needs two corpora"),
+        (["--n-folds", "5"], "--n-folds 4"),  # of b; the run of a is not made either
+    ],
+)
+def test_flags_that_cannot_be_followed_are_refused_before_any_training(script, tmp_path, flags, message):
+    with pytest.raises(InputError, match=message.replace("+", r"\+")):
+        run(script, tmp_path, two_corpora(tmp_path), "--classifier", "svm", *flags)
+    assert not list((tmp_path / "results").glob("*.csv"))
+
+
+def test_the_mean_over_folds_and_the_figure_over_all_clips_are_named(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted(effect=0.6, clips=30)
+    keep = np.random.default_rng(0).random(300) < np.where(np.array(labels) == "sad", 0.2, 0.9)
+    npz = made.npz(tmp_path / "e.npz", vectors[keep], np.array(labels)[keep], np.array(speakers)[keep])
+    ((frame, _),) = run(script, tmp_path, npz, "--classifier", "svm").values()
+    pooled = (frame["true"] == frame["predicted"]).groupby(frame["true"]).mean().mean()
+    folds = pd.read_csv(next((tmp_path / "results").glob("training_*.csv")))["uar"]
+    assert abs(pooled - folds.mean()) > 0.001
+    line = f"svm: UAR {pooled:.3f} over all clips; folds {folds.mean():.3f} ± {folds.std():.3f} (chance 0.250)"
+    assert line in capsys.readouterr().out
+
+
+def test_cross_corpus_figures_are_printed_by_direction(script, tmp_path, capsys):
+    a, b, c = (
+        made.npz(tmp_path / f"{name}.npz", *made.planted(speakers=4, seed=0, effect=effect), corpus=name)
+        for name, effect in (("a", 2.0), ("b", 1.0), ("c", 0.3))
+    )
+    ((frame, _),) = run(script, tmp_path, [a, b, c], "--classifier", "svm", "--cross-corpus").values()
+    log = pd.read_csv(next((tmp_path / "results").glob("training_*.csv")))
+    assert log["fold"].tolist() == [f"train {x}, test {y}" for x in "abc" for y in "abc" if x != y]
+    out, right = capsys.readouterr().out, frame["true"] == frame["predicted"]
+    for _, row in log.iterrows():
+        clips = ("train " + frame["fold"] + ", test " + frame["corpus"]) == row["fold"]
+        assert clips.sum() == row["test_clips"] == 48
+        assert row["uar"] == pytest.approx(right[clips].groupby(frame["true"][clips]).mean().mean(), abs=1e-6)
+        assert f"{row['fold']}: {row['uar']:.3f}" in out
+    assert "over all clips" not in out and "±" not in out
+
+
+def test_a_layer_curve_prints_one_line_per_layer(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted()
+    npz = made.npz(tmp_path / "e.npz", np.stack([vectors] * 3, axis=1), labels, speakers)
+    run(script, tmp_path, npz, "--classifier", "svm", "--layer", "each")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 3 and [line.split(":")[0] for line in lines[1:]] == [f"svm, layer {i}" for i in range(3)]

@@ -24,11 +24,15 @@ from speechemb.errors import InputError
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: the indices (int64) of its training clips and of its test clips."""
+    """One fold: the indices (int64) of its training clips and of its test clips.
+
+    `by_corpus`: the figures of each test corpus stand by themselves (cross-corpus runs).
+    """
 
     name: str
     train: np.ndarray
     test: np.ndarray
+    by_corpus: bool = False
 
 
 def make_folds(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str, seed: int) -> list[Fold]:

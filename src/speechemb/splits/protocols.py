@@ -48,6 +48,26 @@ class Protocol:
         return "-".join(parts)
 
 
+def by_corpora(data: Embeddings, asked: list[str], together: bool) -> list[Embeddings]:
+    """The clips of each run: of every word of `asked`, such as `ravdess` or `iemocap+cremad` (both as one).
+
+    `all` is every corpus as one. With no words, every corpus is a run of its own, or with `together` all are one run.
+
+    Raises:
+        InputError: there are no clips of a corpus that was asked for.
+    """
+    names = np.unique(data.corpora).tolist()
+    runs = []
+    for word in asked or (["all"] if together else names):
+        wanted = names if word == "all" else word.split("+")
+        if unknown := [name for name in wanted if name not in names]:
+            raise InputError(
+                f"--corpora {word}: --npz-path holds {', '.join(names)}, not {unknown[0] or 'a nameless one'}"
+            )
+        runs.append(data if set(wanted) == set(names) else data.take(np.isin(data.corpora, wanted)))
+    return runs
+
+
 @dataclass
 class Plan:
     """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were excluded."""
@@ -117,7 +137,7 @@ def cross_corpus(data: Embeddings) -> Plan:
         tested = np.flatnonzero(elsewhere & (kept.augmented_from == ""))
         if not len(tested):
             raise InputError(f"--cross-corpus: nothing to test on: all audio of the other corpora is in {name} as well")
-        folds.append(Fold(name, np.flatnonzero(inside), tested))
+        folds.append(Fold(name, np.flatnonzero(inside), tested, by_corpus=True))
     group = np.unique(voices_of(kept), return_inverse=True)[1]
     return Plan(kept, group, folds, len(data.labels) - len(kept.labels))
 

@@ -34,6 +34,7 @@ class Task:
     group: np.ndarray
     classes: list[str]
     layers: list[int] = field(default_factory=list)
+    corpora: np.ndarray | None = None  # (n,); folds whose figures stand by corpus need it
 
     def features(self, layer: str, clips: np.ndarray) -> np.ndarray:
         """The features of these clips: rows of `x`, or of one layer (or mix of layers) where `x` has all of them."""
@@ -108,7 +109,9 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
                 f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier svm mlp"
             )
         x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the leak: mean and deviation include the test clips
-    return Task(x, classification.indices(data.labels, classes, "true"), group, classes, data.layers.tolist())
+    return Task(
+        x, classification.indices(data.labels, classes, "true"), group, classes, data.layers.tolist(), data.corpora
+    )
 
 
 def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
@@ -150,9 +153,10 @@ def cross_validated(
         whole = executor.submit(fit, recipe, task, np.arange(len(task.y))) if final else None
         for fold, (model, probabilities) in zip(folds, tested, strict=True):
             outcome.results.append((fold, probabilities))
-            outcome.log.append(log_row(fold, model, probabilities, task))
             outcome.add_tables(fold.name, model, task.layers)
-            note(outcome.log[-1])
+            for row in log_rows(fold, model, probabilities, task):
+                outcome.log.append(row)
+                note(row)
         if whole:
             outcome.final = whole.result()
             outcome.add_tables("final", outcome.final, task.layers)
@@ -161,16 +165,29 @@ def cross_validated(
     return outcome
 
 
-def log_row(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) -> dict[str, Any]:
-    """The fold's row of the training log: its clips and groups, its figures, and what was chosen in it."""
-    classes = np.array(task.classes)
+def log_rows(fold: Fold, model: Fitted, probabilities: np.ndarray, task: Task) -> list[dict[str, Any]]:
+    """The fold's rows of the training log: one, or for cross-corpus runs one for each corpus that is tested."""
+    if not fold.by_corpus or task.corpora is None:
+        return [log_row(fold.name, fold, np.ones(len(fold.test), bool), model, probabilities, task)]
+    corpora = task.corpora[fold.test]
+    return [
+        log_row(f"train {fold.name}, test {name}", fold, corpora == name, model, probabilities, task)
+        for name in np.unique(corpora)
+    ]
+
+
+def log_row(
+    name: str, fold: Fold, tested: np.ndarray, model: Fitted, probabilities: np.ndarray, task: Task
+) -> dict[str, Any]:
+    """A row of the training log: clips and groups, figures of the `tested` (n_test,) clips, and what was chosen."""
+    classes, test = np.array(task.classes), fold.test[tested]
     return {
-        "fold": fold.name,
+        "fold": name,
         "train_clips": len(fold.train),
-        "test_clips": len(fold.test),
+        "test_clips": len(test),
         "train_groups": len(np.unique(task.group[fold.train])),
-        "test_groups": len(np.unique(task.group[fold.test])),
-        **classification.summary(classes[task.y[fold.test]], classes[probabilities.argmax(axis=1)], task.classes),
+        "test_groups": len(np.unique(task.group[test])),
+        **classification.summary(classes[task.y[test]], classes[probabilities[tested].argmax(axis=1)], task.classes),
         "epochs": getattr(model.classifier, "epochs", ""),
         **model.choices,
     }
