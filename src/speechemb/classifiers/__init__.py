@@ -39,6 +39,7 @@ class Classifier(Protocol):
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """(n, K) float64; the predicted class is the largest."""
+        ...
 
     def save(self, folder: Path) -> None: ...
 

@@ -7,6 +7,7 @@ import logging
 import warnings
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Svm:
         mean, scale = np.zeros(dim), np.ones(dim)
         if self.standardise:
             scaler = StandardScaler().fit(x)
-            mean, scale = scaler.mean_, scaler.scale_
+            mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
         self.features = dim
         self.arrays = {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
         gamma = self.gamma / dim
@@ -105,7 +106,7 @@ class Svm:
         return self
 
 
-def _svc():
+def _svc() -> Any:
     """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
     try:
         logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
@@ -173,4 +174,5 @@ def _temperature(margins: np.ndarray, winner: np.ndarray, y: np.ndarray) -> floa
         logits = _logits(margins, winner, np.exp(log_temperature))
         return -log_softmax(logits, axis=1)[np.arange(len(y)), y].mean()
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+    best: Any = minimize_scalar(loss, bounds=(-4, 4), method="bounded")
+    return float(np.exp(best.x))

@@ -9,7 +9,7 @@ from torch import nn
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer with torch's initialisation, drawn from `generator`: parallel fits share torch's global one."""
-    layer, bound = nn.utils.skip_init(nn.Linear, n_in, n_out), n_in**-0.5
+    layer, bound = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu"), n_in**-0.5
     for values in (layer.weight, layer.bias):
         nn.init.uniform_(values, -bound, bound, generator=generator)
     return layer

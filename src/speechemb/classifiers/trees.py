@@ -136,6 +136,6 @@ def _number(text: Any, most: int) -> int:
     return number
 
 
-def _require(right: bool, what: str) -> None:
+def _require(right: bool | np.bool_, what: str) -> None:
     if not right:
         raise ValueError(f"xgboost.json does not hold a usable model: {what}")

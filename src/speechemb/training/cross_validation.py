@@ -87,8 +87,8 @@ class Outcome:
     def add_tables(self, name: str, model: Fitted, layers: list[int]) -> None:
         """Rows of a fold (or of the final model) for the tables of trials and of learned layer weights."""
         self.trials += [{"fold": name, **row} for row in model.trials]
-        if hasattr(model.classifier, "layer_weights"):
-            weights = model.classifier.layer_weights
+        weights = getattr(model.classifier, "layer_weights", None)
+        if weights is not None:
             rows = [{"layer": layer, "weight": float(one)} for layer, one in zip(layers, weights, strict=True)]
             self.weights += [{"fold": name, **row} for row in rows]
 
@@ -110,7 +110,12 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
             )
         x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the leak: mean and deviation include the test clips
     return Task(
-        x, classification.indices(data.labels, classes, "true"), group, classes, data.layers.tolist(), data.corpora
+        x,
+        classification.indices(data.labels.tolist(), classes, "true"),
+        group,
+        classes,
+        data.layers.tolist(),
+        data.corpora,
     )
 
 
@@ -181,13 +186,14 @@ def log_row(
 ) -> dict[str, Any]:
     """A row of the training log: clips and groups, figures of the `tested` (n_test,) clips, and what was chosen."""
     classes, test = np.array(task.classes), fold.test[tested]
+    true, predicted = classes[task.y[test]], classes[probabilities[tested].argmax(axis=1)]
     return {
         "fold": name,
         "train_clips": len(fold.train),
         "test_clips": len(test),
         "train_groups": len(np.unique(task.group[fold.train])),
         "test_groups": len(np.unique(task.group[test])),
-        **classification.summary(classes[task.y[test]], classes[probabilities[tested].argmax(axis=1)], task.classes),
+        **classification.summary(true.tolist(), predicted.tolist(), task.classes),
         "epochs": getattr(model.classifier, "epochs", ""),
         **model.choices,
     }
