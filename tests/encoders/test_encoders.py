@@ -1,31 +1,18 @@
 """Encoders against transformers' own models, one clip at a time; and everything that can be wrong with a model."""
 
-import json
 import logging
-import os
-import pickle
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from models import make_model
+from models import make_model, noise, spoil
 from speechemb import encoders
 from speechemb.errors import InputError
 
 METHODS = ["mean", "std", "max", "first", "last"]
 SECONDS = [1.3, 0.1, 2.2, 0.7, 2.2, 0.31, 1.9, 1.3, 0.05, 2.0, 0.5, 1.1, 1.7, 0.9, 1.05, 0.4]
-
-
-def noise(seconds: list[float], seed: int = 0) -> list[np.ndarray]:
-    """Noise of slowly changing loudness, with an offset: no clip is like its start."""
-    rng = np.random.default_rng(seed)
-    times = [np.arange(int(s * 16_000)) / 16_000 for s in seconds]
-    waves = [0.02 + 0.1 * rng.standard_normal(len(t)) * (1.1 + np.sin(5 * t + rng.uniform(0, 6))) for t in times]
-    return [wave.astype(np.float32) for wave in waves]
 
 
 def reference(folder: Path, waves: list[np.ndarray]) -> list[list[torch.Tensor]]:
@@ -248,153 +235,3 @@ def test_precisions_and_devices_that_are_not_there(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             encoders.load(folder, device, precision)
-
-
-# ------------------------------------------------------------------------------------------ names and identity
-
-
-@pytest.mark.parametrize(
-    "model, tag",
-    [
-        ("wavlm_base", "wavlm_base"),
-        ("microsoft/wavlm-base", "wavlm_base"),
-        ("facebook/hubert-large-ll60k", "hubert_large"),
-        ("facebook/hubert-large-ll60k@abc123", "hubert_large_abc123"),
-        ("ntu-spml/DistilHuBERT", "distilhubert"),
-        ("models/wavlm-nano", "wavlm_nano"),
-        ("/some/where/My Model.v2/", "my_model_v2"),
-    ],
-)
-def test_tags(model, tag):
-    assert encoders.tag_of(model) == tag
-
-
-def test_identity_tells_models_apart_and_holds_no_path(tmp_path):
-    make_model(tmp_path / "a" / "same", "wavlm")
-    shutil.copytree(tmp_path / "a" / "same", tmp_path / "b" / "same")
-    make_model(tmp_path / "c" / "same", "wavlm", seed=1)
-    first, copy, other = (encoders.load(str(tmp_path / x / "same"), "cpu", "fp32").identity for x in "abc")
-    assert first == copy and first["revision"] != other["revision"] and len(first["revision"]) == 64
-    assert str(tmp_path) not in json.dumps(first)
-    del first["revision"]
-    assert first == {
-        "name": "same",
-        "model_type": "wavlm",
-        "n_layers": 3,
-        "dim": 48,
-        "do_normalize": False,
-        "sampling_rate": 16000,
-    }
-
-
-# ------------------------------------------------------------------------------------------------ broken models
-
-
-def spoil(folder: Path, change) -> None:
-    weights = change(load_file(folder / "model.safetensors"))
-    save_file({key: value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
-
-
-def configure(folder: Path, name: str = "config.json", **changes) -> None:
-    settings = json.loads((folder / name).read_text()) | changes
-    (folder / name).write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
-def to_bin(folder: Path, rename=lambda key: key) -> None:
-    weights = load_file(folder / "model.safetensors")
-    torch.save({rename(key): value for key, value in weights.items()}, folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-
-
-class Evil:
-    def __reduce__(self):
-        return os.mkdir, ("made-by-a-pickle",)
-
-
-def to_evil_pickle(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}))
-
-
-def to_shards_without_their_files(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    index = {"metadata": {}, "weight_map": {"a": "model-00002-of-00002.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-BROKEN = {
-    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
-    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
-    "another type": (lambda f: configure(f, model_type="bert"), "is a bert model; .* wavlm, hubert, wav2vec2"),
-    "unknown type": (lambda f: configure(f, model_type="nope"), "model type `nope`"),
-    "no type": (lambda f: configure(f, model_type=None), "Unrecognized model"),
-    "no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON"),
-    "wrong field": (lambda f: configure(f, hidden_size="wide"), "config.json is not valid"),
-    "wrong norm": (lambda f: configure(f, feat_extract_norm="batch"), "feat_extract_norm"),
-    "wrong heads": (lambda f: configure(f, num_attention_heads=5), "divisible by num_heads"),
-    "wrong activation": (lambda f: configure(f, hidden_act="nope"), "config.json is not valid"),
-    "other width": (lambda f: configure(f, hidden_size=64), "weights do not fit config.json"),
-    "more blocks": (lambda f: configure(f, num_hidden_layers=5), "lack encoder.layers.3"),
-    "fewer blocks": (lambda f: configure(f, num_hidden_layers=2), "hold encoder.layers.2"),
-    "another family": (lambda f: configure(f, model_type="hubert"), "hold encoder.layers.0"),
-    "weight lost": (
-        lambda f: spoil(f, lambda w: {k: v for k, v in w.items() if "layers.1.attention.k_proj.bias" not in k}),
-        "lack encoder.layers.1.attention.k_proj.bias",
-    ),
-    "foreign names": (lambda f: spoil(f, lambda w: {"x." + k: v for k, v in w.items()}), "lack .* more"),
-    "half the weights": (lambda f: cut(f / "model.safetensors", 100_000), "weights are truncated"),
-    "empty weights": (lambda f: cut(f / "model.safetensors", 0), "weights are truncated"),
-    "half a .bin": (lambda f: (to_bin(f), cut(f / "pytorch_model.bin", 100_000)), "truncated|Invalid argument"),
-    "pickled code": (to_evil_pickle, "holds something other than weights"),
-    "lost shards": (to_shards_without_their_files, "model-00002-of-00002"),
-    "other rate": (lambda f: configure(f, "preprocessor_config.json", sampling_rate=8000), "expects 8000 Hz"),
-    "no Wav2Vec2": (
-        lambda f: configure(f, "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
-        "preprocessor_config.json is not",
-    ),
-    "do_normalize": (lambda f: configure(f, "preprocessor_config.json", do_normalize="no"), "preprocessor_config.json"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_folder_is_one_line_with_a_remedy(tmp_path, monkeypatch, case):
-    monkeypatch.chdir(tmp_path)
-    folder = make_model(tmp_path / "model", "wavlm")
-    break_it, words = BROKEN[case]
-    break_it(folder)
-    with pytest.raises(InputError, match=words) as caught:
-        encoders.load(str(folder), "cpu", "fp32")
-    message = str(caught.value)
-    assert "\n" not in message and message.startswith("--model ") and len(message) < 400
-    assert "get " in message or "give " in message
-    assert not (tmp_path / "made-by-a-pickle").exists()
-
-
-@pytest.mark.parametrize("rename", ["", "wavlm.", "weight_g"])
-def test_a_bin_with_older_names_is_read(tmp_path, rename):
-    """`weight_g` and `weight_v` are what the published checkpoints hold; `wavlm.` what a fine-tuned one does."""
-    folder = make_model(tmp_path / "model", "wavlm")
-    wanted = encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"])
-    norm = "parametrizations.weight.original"
-    older = {norm + "0": "weight_g", norm + "1": "weight_v"} if rename == "weight_g" else {}
-
-    def old_name(key: str) -> str:
-        for new, old in older.items():
-            key = key.replace(new, old)
-        return (rename if rename.endswith(".") else "") + key
-
-    to_bin(folder, old_name)
-    np.testing.assert_array_equal(
-        encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"]), wanted
-    )
-
-
-def test_a_weight_that_serves_training_only_may_be_missing(tmp_path):
-    folder = make_model(tmp_path / "model", "wavlm")
-    spoil(folder, lambda w: {k: v for k, v in w.items() if k != "masked_spec_embed"})
-    encoders.load(str(folder), "cpu", "fp32")
