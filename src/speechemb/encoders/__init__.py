@@ -5,6 +5,7 @@ Importing this package loads neither torch nor numpy, so that a script's `--help
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from speechemb.errors import InputError
@@ -37,16 +38,24 @@ class Encoder(Protocol):
     dim: int
     precision: str
     identity: dict[str, Any]  # what determines its output; with `window_s` where it cuts longer recordings
-    own_pooling: list[str] | None  # if the encoder pools in one way only; None: any of POOLINGS
     workers: int  # batches computed at the same time
     batch_seconds: int  # seconds of audio per batch, unless the user sets it
-    settled: bool  # False: the first `embed` settles the precision and has to end before others start
+
+    @property
+    def own_pooling(self) -> list[str] | None:
+        """The pooling if the encoder has one only; None: any of POOLINGS."""
+        ...
+
+    @property
+    def settled(self) -> bool:
+        """False: the first `embed` settles the precision and has to end before others start."""
+        ...
 
     def start_worker(self) -> None:
         """To be called first in a thread that computes beside others."""
         ...
 
-    def embed(self, waveforms: list[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
+    def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms.
 
         Recordings that are read window by window are given only to encoders whose identity has `window_s`.

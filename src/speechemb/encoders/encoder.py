@@ -1,7 +1,7 @@
 """A pretrained speech encoder: recordings in, pooled hidden states of every layer out."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class PretrainedEncoder:
     To repeat the choice of an earlier run without a check, pass its `precision` ("fp32", "bf16", "fp16") to `load`.
     """
 
-    own_pooling = None
+    own_pooling: list[str] | None = None
 
     def __init__(self, model: Any, identity: dict[str, Any], device: torch.device, precision: str) -> None:
         self.identity = {**identity, "window_s": WINDOW_S, "forward": REVISION}
@@ -62,7 +62,7 @@ class PretrainedEncoder:
         on any number of cores."""
         torch.set_num_threads(1)
 
-    def embed(self, waveforms: list[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
+    def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """Pooled hidden states (B, len(layers), dim * len(methods)) float32.
 
         `waveforms`: 16 kHz mono, as float32 arrays or as recordings that are read window by window. Layer n is
@@ -84,13 +84,15 @@ class PretrainedEncoder:
             pooled = {n: pool(s, methods).cpu() for n, s in statistics.items()}
         return torch.stack([pooled[n] for n in layers], dim=1).numpy()
 
-    def _windows(self, waveforms: list[Waveform]) -> Iterator[tuple[int, torch.Tensor]]:
+    def _windows(self, waveforms: Sequence[Waveform]) -> Iterator[tuple[int, torch.Tensor]]:
         """The windows of all recordings in order, each with its recording's number."""
         for number, wave in enumerate(waveforms):
             for window in windows(wave, self.identity["do_normalize"]):
                 yield number, torch.tensor(window, dtype=torch.float32)
 
-    def _statistics(self, waveforms: list[Waveform], layers: list[int], methods: list[str]) -> dict[int, Statistics]:
+    def _statistics(
+        self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]
+    ) -> dict[int, Statistics]:
         """Frame statistics of every recording at every layer in `layers`, one row per recording."""
         found: dict[int, list[Statistics | None]] = {n: [None] * len(waveforms) for n in layers}
         for numbers, waves in _passes(self._windows(waveforms)):

@@ -109,8 +109,9 @@ def _built(given: str, config: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """The model with these weights, in fp32."""
     import transformers
 
+    network: Any = transformers.MODEL_MAPPING[type(config)]
     try:
-        model, info = transformers.MODEL_MAPPING[type(config)].from_pretrained(
+        model, info = network.from_pretrained(
             None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
         )
     except RuntimeError as error:  # shapes that differ

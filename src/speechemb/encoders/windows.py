@@ -38,14 +38,14 @@ def windows(recording: Waveform, normalize: bool) -> Iterator[np.ndarray]:
     lengths = lengths_of(len(recording))
     if isinstance(recording, np.ndarray):
         wave = np.asarray(recording, dtype=np.float32)
-        mean, scale = (wave.mean(), np.sqrt(wave.var() + 1e-7)) if normalize else (None, None)
+        mean, variance = (wave.mean(), wave.var()) if normalize else (0.0, 0.0)
         pieces = (wave[end - n : end] for n, end in zip(lengths, np.cumsum(lengths), strict=True))
     else:
-        mean, variance = recording.mean_and_variance() if normalize else (None, 0.0)
-        mean, scale = None if mean is None else np.float32(mean), np.float32(np.sqrt(variance + 1e-7))
+        mean, variance = recording.mean_and_variance() if normalize else (0.0, 0.0)
         pieces = recording.pieces(lengths)
+    mean, scale = np.float32(mean), np.sqrt(np.float32(variance) + np.float32(1e-7))
     for piece in pieces:
-        yield piece if mean is None else (piece - mean) / scale
+        yield (piece - mean) / scale if normalize else piece
 
 
 def lengths_of(samples: int) -> list[int]:
