@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from speechemb.encoders import ACOUSTIC, TAGS, WITHOUT_HUB
+from speechemb.encoders import ACOUSTIC, TAGS
 from speechemb.errors import InputError
 from speechemb.paths import existing
 
@@ -60,29 +60,31 @@ def locate(model: str) -> Path | tuple[str, str]:
     """
     name, _, revision = model.partition("@")
     source = TAGS.get(name, name)
-    for path in (existing(model), existing(source)):
-        if path.is_dir():
-            return path
+    if existing(model).is_dir():
+        return existing(model)
+    if existing(source).is_dir():
+        if revision:
+            raise InputError(f"--model {model}: {source} is a folder, which has no revisions: leave out @{revision}")
+        return existing(source)
     if source == TAGS["wavlm_nano"]:
         raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
     if existing(model).is_file():
         raise InputError(f"--model {model}: is a file; give the folder that holds it")
     if not _HUB_ID.fullmatch(source) or source.startswith("models/"):
-        known = f"the tags are {', '.join(TAGS)} and {ACOUSTIC}"
         raise InputError(
-            f"--model {model}: there is no such folder, and it is no tag or hub id (org/name){like(name)}; {known}; "
-            f"give one of them, or {WITHOUT_HUB}"
+            f"--model {model}: is no tag, folder or hub id (org/name){like(name)}; give a tag ({', '.join(TAGS)}, "
+            f"{ACOUSTIC}; the last two need no download), a folder, or a hub id"
         )
     return source, revision or "main"
 
 
 def like(name: str) -> str:
-    """`: did you mean wavlm_base?` for a name close to a tag or to its hub id, else nothing."""
+    """`, did you mean wavlm_base?` for a name close to a tag or to its hub id, else nothing."""
     known = {**{_slug(tag): tag for tag in (*TAGS, ACOUSTIC)}, **{_slug(hub_id): tag for tag, hub_id in TAGS.items()}}
     near = difflib.get_close_matches(_slug(name), known, n=3, cutoff=0.7)
     near += [slug for slug in known if known[slug] == slug and _slug(name) and slug.startswith(_slug(name))]
     tags = list(dict.fromkeys(known[slug] for slug in near))
-    return f": did you mean {' or '.join(tags)}?" if tags else ""
+    return f", did you mean {' or '.join(tags)}?" if tags else ""
 
 
 def at_commit(source: str, identity: dict) -> str:

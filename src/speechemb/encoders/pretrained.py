@@ -14,7 +14,8 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import WITHOUT_HUB, configuration, wav2vec2, weights
+from speechemb.encoders import TAGS, WITHOUT_HUB, configuration, wav2vec2, weights
+from speechemb.encoders.names import like
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 
@@ -37,7 +38,8 @@ def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
     from speechemb import huggingface
 
     given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
-    with huggingface.readable(given, hub_id, "model", f"give a model's folder, or {WITHOUT_HUB}"):
+    near = "" if hub_id in TAGS.values() else like(hub_id)
+    with huggingface.readable(given, hub_id, "model", f"give a model's folder, or {WITHOUT_HUB}{near}"):
         commit = huggingface.commit(hub_id, "model", revision)
         optional = (configuration.PROCESSOR, configuration.PREPROCESSOR, *weights.FILES[:-1])
         get = huggingface.fetching(hub_id, commit, optional)
@@ -75,6 +77,8 @@ def _load(
     if source == "default":
         how = "normalised to zero mean and unit variance" if normalize else "not normalised"
         log.warning("%s: has no %s; recordings are %s", given, configuration.PREPROCESSOR, how)
+    if damaged := weights.not_finite(model):
+        log.warning("%s: the weights hold numbers that are not finite, in %s", given, first(damaged, 2))
     extras = [folder / source] if source != "default" else []
     return model, {
         "name": name,

@@ -105,6 +105,11 @@ def digest(model: nn.Module) -> str:
     return hashed.hexdigest()
 
 
+def not_finite(model: nn.Module) -> list[str]:
+    """The names of the weights that hold NaN or infinite numbers."""
+    return [name for name, x in model.state_dict().items() if is_used(name) and not bool(torch.isfinite(x).all())]
+
+
 def brief(error: Exception) -> str:
     """The first line of a library's message, of a length for an error in one line."""
     line = (str(error).splitlines() or [""])[0].strip().rstrip(":. ")
