@@ -156,6 +156,61 @@ def test_long_recordings_are_pooled_over_all_windows(tmp_path, shape):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+class Drawn:
+    """A recording that is never in memory: noise drawn window by window, and how much of it was at a time."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds, self.largest = seconds, 0
+
+    def __len__(self) -> int:
+        return self.seconds * 16_000
+
+    def whole(self) -> np.ndarray:
+        """The recording as an array."""
+        return np.concatenate(list(self.pieces([len(self)])))
+
+    def mean_and_variance(self) -> tuple[float, float]:
+        """As step 2's recordings give it."""
+        wave = self.whole().astype(np.float64)
+        return wave.mean(), wave.var()
+
+    def pieces(self, lengths: list[int]):
+        """As step 2's recordings give them."""
+        blocks = (0.02 + 0.1 * np.random.default_rng(i).standard_normal(16_000) for i in range(self.seconds))
+        rest = np.empty(0)
+        for length in lengths:
+            while len(rest) < length:
+                rest = np.concatenate([rest, next(blocks)])
+            self.largest = max(self.largest, length)
+            yield rest[:length].astype(np.float32)
+            rest = rest[length:]
+
+
+@pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
+@pytest.mark.parametrize("seconds", [29, 31, 100])
+def test_a_recording_read_window_by_window_is_as_the_whole(tmp_path, shape, seconds):
+    """Beside clips in memory, whose bytes do not change."""
+    encoder = encoders.load(str(make_model(tmp_path / "model", "wavlm", shape)), "cpu", "fp32")
+    long, (clip,) = Drawn(seconds), noise([0.5])
+    found = encoder.embed([clip, long, clip], [0, 3], METHODS)
+    wanted = encoder.embed([clip, long.whole(), clip], [0, 3], METHODS)
+    np.testing.assert_array_equal(found[[0, 2]], wanted[[0, 2]])
+    if shape == "tiny_group":
+        np.testing.assert_array_equal(found, wanted)
+    assert error(found[1], wanted[1]) <= 1e-4
+
+
+def test_windows_are_those_of_array_split():
+    from speechemb.encoders.windows import lengths_of, windows
+
+    for samples in (400, 480_000, 480_001, 960_000, 960_001, 1_234_567):
+        wave = np.arange(samples, dtype=np.float32)
+        split = np.array_split(wave, -(-samples // 480_000))
+        assert lengths_of(samples) == [len(part) for part in split] and max(lengths_of(samples)) <= 480_000
+        for found, wanted in zip(windows(wave, normalize=False), split, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_chosen_layers_and_methods_are_those_of_the_full_run(tmp_path):
     encoder = encoders.load(str(make_model(tmp_path / "model", "hubert", "tiny_layer")), "cpu", "fp32")
     waves = noise([0.5, 0.8])
