@@ -24,7 +24,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
     model = f"a tag ({', '.join(encoders.TAGS)}), a hub id with optional @revision, a folder, or {encoders.ACOUSTIC}"
     add("--model", default=encoders.DEFAULT, help=model)
-    add("--layers", default="all", help="all, last, or numbers such as 0,6,12 (0: the projected CNN features)")
+    layers = "all, last, or numbers such as 0,6,12; 0: the projected CNN features, last: before the final layer norm"
+    add("--layers", default="all", help=layers)
     pooling = "pooling over the frames of a clip; several are concatenated"
     cli.add_words(parser, "--pooling", ["mean"], pooling, known=encoders.POOLINGS)
     add("--out", type=Path, metavar="NPZ", help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
@@ -66,7 +67,8 @@ def main(argv: list[str] | None = None) -> None:
             return
         freshness.check_absent(out, run.stamp())
 
-    copies = f" and {args.augment} augmented copies of each" if args.augment else ""
+    many = "copies" if args.augment > 1 else "copy"
+    copies = f" and {args.augment} augmented {many} of each" if args.augment else ""
     print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes{copies}, with {tag}")
     with resume.alone(out):
         run.extract(clips, excluded, out, args.batch_seconds or model.batch_seconds, args.overwrite)

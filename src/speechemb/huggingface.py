@@ -1,17 +1,18 @@
-"""The Hugging Face hub: the commit of a repository's revision, and failures as errors of one line.
+"""The Hugging Face hub: the commit of a repository's revision, its files, and failures as errors of one line.
 
 Import this only where the hub is about to be used: huggingface_hub takes a while to load.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import HfApi, errors, resolve_revision
+from huggingface_hub import HfApi, errors, hf_hub_download, resolve_revision, try_to_load_from_cache
 
 from speechemb.errors import InputError
 from speechemb.paths import SRC
 
+HTTPError = errors.HTTPError  # pyright: ignore[reportPrivateImportUsage]
 TIMEOUT_S = 10
 
 
@@ -28,9 +29,34 @@ def commit(repo_id: str, kind: str, revision: str | None = None) -> str:
         if error.response.status_code < 500:
             raise
         offline = True
-    except (errors.HTTPError, errors.OfflineModeIsEnabled):
+    except (HTTPError, errors.OfflineModeIsEnabled):
         offline = True
     return resolve_revision(repo_id, repo_type=kind, revision=revision, local_files_only=offline).resolved
+
+
+def fetching(repo_id: str, commit: str, optional: Collection[str]) -> Callable[[str], Path | None]:
+    """A function that gives the path of a model's file at a commit by its name, or None where there is no such file.
+
+    Files in the cache need no network. Without a network, `optional` files that are not in the cache count as missing,
+    and the others raise huggingface_hub's error.
+    """
+
+    def get(name: str) -> Path | None:
+        cached = try_to_load_from_cache(repo_id, name, revision=commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        if cached is not None:  # the cache knows that the repository has no such file
+            return None
+        try:
+            return Path(hf_hub_download(repo_id, name, revision=commit))
+        except errors.LocalEntryNotFoundError:
+            if name in optional:
+                return None
+            raise
+        except errors.EntryNotFoundError:
+            return None
+
+    return get
 
 
 @contextmanager

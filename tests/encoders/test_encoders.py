@@ -1,31 +1,18 @@
 """Encoders against transformers' own models, one clip at a time; and everything that can be wrong with a model."""
 
-import json
 import logging
-import os
-import pickle
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from models import make_model
+from models import make_model, noise, spoil
 from speechemb import encoders
 from speechemb.errors import InputError
 
 METHODS = ["mean", "std", "max", "first", "last"]
 SECONDS = [1.3, 0.1, 2.2, 0.7, 2.2, 0.31, 1.9, 1.3, 0.05, 2.0, 0.5, 1.1, 1.7, 0.9, 1.05, 0.4]
-
-
-def noise(seconds: list[float], seed: int = 0) -> list[np.ndarray]:
-    """Noise of slowly changing loudness, with an offset: no clip is like its start."""
-    rng = np.random.default_rng(seed)
-    times = [np.arange(int(s * 16_000)) / 16_000 for s in seconds]
-    waves = [0.02 + 0.1 * rng.standard_normal(len(t)) * (1.1 + np.sin(5 * t + rng.uniform(0, 6))) for t in times]
-    return [wave.astype(np.float32) for wave in waves]
 
 
 def reference(folder: Path, waves: list[np.ndarray]) -> list[list[torch.Tensor]]:
@@ -169,6 +156,61 @@ def test_long_recordings_are_pooled_over_all_windows(tmp_path, shape):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+class Drawn:
+    """A recording that is never in memory: noise drawn window by window, and how much of it was at a time."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds, self.largest = seconds, 0
+
+    def __len__(self) -> int:
+        return self.seconds * 16_000
+
+    def whole(self) -> np.ndarray:
+        """The recording as an array."""
+        return np.concatenate(list(self.pieces([len(self)])))
+
+    def mean_and_variance(self) -> tuple[float, float]:
+        """As step 2's recordings give it."""
+        wave = self.whole().astype(np.float64)
+        return wave.mean(), wave.var()
+
+    def pieces(self, lengths: list[int]):
+        """As step 2's recordings give them."""
+        blocks = (0.02 + 0.1 * np.random.default_rng(i).standard_normal(16_000) for i in range(self.seconds))
+        rest = np.empty(0)
+        for length in lengths:
+            while len(rest) < length:
+                rest = np.concatenate([rest, next(blocks)])
+            self.largest = max(self.largest, length)
+            yield rest[:length].astype(np.float32)
+            rest = rest[length:]
+
+
+@pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
+@pytest.mark.parametrize("seconds", [29, 31, 100])
+def test_a_recording_read_window_by_window_is_as_the_whole(tmp_path, shape, seconds):
+    """Beside clips in memory, whose bytes do not change."""
+    encoder = encoders.load(str(make_model(tmp_path / "model", "wavlm", shape)), "cpu", "fp32")
+    long, (clip,) = Drawn(seconds), noise([0.5])
+    found = encoder.embed([clip, long, clip], [0, 3], METHODS)
+    wanted = encoder.embed([clip, long.whole(), clip], [0, 3], METHODS)
+    np.testing.assert_array_equal(found[[0, 2]], wanted[[0, 2]])
+    if shape == "tiny_group":
+        np.testing.assert_array_equal(found, wanted)
+    assert error(found[1], wanted[1]) <= 1e-4
+
+
+def test_windows_are_those_of_array_split():
+    from speechemb.encoders.windows import lengths_of, windows
+
+    for samples in (400, 480_000, 480_001, 960_000, 960_001, 1_234_567):
+        wave = np.arange(samples, dtype=np.float32)
+        split = np.array_split(wave, -(-samples // 480_000))
+        assert lengths_of(samples) == [len(part) for part in split] and max(lengths_of(samples)) <= 480_000
+        for found, wanted in zip(windows(wave, normalize=False), split, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_chosen_layers_and_methods_are_those_of_the_full_run(tmp_path):
     encoder = encoders.load(str(make_model(tmp_path / "model", "hubert", "tiny_layer")), "cpu", "fp32")
     waves = noise([0.5, 0.8])
@@ -248,153 +290,3 @@ def test_precisions_and_devices_that_are_not_there(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             encoders.load(folder, device, precision)
-
-
-# ------------------------------------------------------------------------------------------ names and identity
-
-
-@pytest.mark.parametrize(
-    "model, tag",
-    [
-        ("wavlm_base", "wavlm_base"),
-        ("microsoft/wavlm-base", "wavlm_base"),
-        ("facebook/hubert-large-ll60k", "hubert_large"),
-        ("facebook/hubert-large-ll60k@abc123", "hubert_large_abc123"),
-        ("ntu-spml/DistilHuBERT", "distilhubert"),
-        ("models/wavlm-nano", "wavlm_nano"),
-        ("/some/where/My Model.v2/", "my_model_v2"),
-    ],
-)
-def test_tags(model, tag):
-    assert encoders.tag_of(model) == tag
-
-
-def test_identity_tells_models_apart_and_holds_no_path(tmp_path):
-    make_model(tmp_path / "a" / "same", "wavlm")
-    shutil.copytree(tmp_path / "a" / "same", tmp_path / "b" / "same")
-    make_model(tmp_path / "c" / "same", "wavlm", seed=1)
-    first, copy, other = (encoders.load(str(tmp_path / x / "same"), "cpu", "fp32").identity for x in "abc")
-    assert first == copy and first["revision"] != other["revision"] and len(first["revision"]) == 64
-    assert str(tmp_path) not in json.dumps(first)
-    del first["revision"]
-    assert first == {
-        "name": "same",
-        "model_type": "wavlm",
-        "n_layers": 3,
-        "dim": 48,
-        "do_normalize": False,
-        "sampling_rate": 16000,
-    }
-
-
-# ------------------------------------------------------------------------------------------------ broken models
-
-
-def spoil(folder: Path, change) -> None:
-    weights = change(load_file(folder / "model.safetensors"))
-    save_file({key: value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
-
-
-def configure(folder: Path, name: str = "config.json", **changes) -> None:
-    settings = json.loads((folder / name).read_text()) | changes
-    (folder / name).write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
-
-
-def cut(path: Path, size: int) -> None:
-    path.write_bytes(path.read_bytes()[:size])
-
-
-def to_bin(folder: Path, rename=lambda key: key) -> None:
-    weights = load_file(folder / "model.safetensors")
-    torch.save({rename(key): value for key, value in weights.items()}, folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-
-
-class Evil:
-    def __reduce__(self):
-        return os.mkdir, ("made-by-a-pickle",)
-
-
-def to_evil_pickle(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}))
-
-
-def to_shards_without_their_files(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    index = {"metadata": {}, "weight_map": {"a": "model-00002-of-00002.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-BROKEN = {
-    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
-    "no preprocessor": (lambda f: (f / "preprocessor_config.json").unlink(), "has no preprocessor_config.json"),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no model.safetensors"),
-    "another type": (lambda f: configure(f, model_type="bert"), "is a bert model; .* wavlm, hubert, wav2vec2"),
-    "unknown type": (lambda f: configure(f, model_type="nope"), "model type `nope`"),
-    "no type": (lambda f: configure(f, model_type=None), "Unrecognized model"),
-    "no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON"),
-    "wrong field": (lambda f: configure(f, hidden_size="wide"), "config.json is not valid"),
-    "wrong norm": (lambda f: configure(f, feat_extract_norm="batch"), "feat_extract_norm"),
-    "wrong heads": (lambda f: configure(f, num_attention_heads=5), "divisible by num_heads"),
-    "wrong activation": (lambda f: configure(f, hidden_act="nope"), "config.json is not valid"),
-    "other width": (lambda f: configure(f, hidden_size=64), "weights do not fit config.json"),
-    "more blocks": (lambda f: configure(f, num_hidden_layers=5), "lack encoder.layers.3"),
-    "fewer blocks": (lambda f: configure(f, num_hidden_layers=2), "hold encoder.layers.2"),
-    "another family": (lambda f: configure(f, model_type="hubert"), "hold encoder.layers.0"),
-    "weight lost": (
-        lambda f: spoil(f, lambda w: {k: v for k, v in w.items() if "layers.1.attention.k_proj.bias" not in k}),
-        "lack encoder.layers.1.attention.k_proj.bias",
-    ),
-    "foreign names": (lambda f: spoil(f, lambda w: {"x." + k: v for k, v in w.items()}), "lack .* more"),
-    "half the weights": (lambda f: cut(f / "model.safetensors", 100_000), "weights are truncated"),
-    "empty weights": (lambda f: cut(f / "model.safetensors", 0), "weights are truncated"),
-    "half a .bin": (lambda f: (to_bin(f), cut(f / "pytorch_model.bin", 100_000)), "truncated|Invalid argument"),
-    "pickled code": (to_evil_pickle, "holds something other than weights"),
-    "lost shards": (to_shards_without_their_files, "model-00002-of-00002"),
-    "other rate": (lambda f: configure(f, "preprocessor_config.json", sampling_rate=8000), "expects 8000 Hz"),
-    "no Wav2Vec2": (
-        lambda f: configure(f, "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor"),
-        "preprocessor_config.json is not",
-    ),
-    "do_normalize": (lambda f: configure(f, "preprocessor_config.json", do_normalize="no"), "preprocessor_config.json"),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_folder_is_one_line_with_a_remedy(tmp_path, monkeypatch, case):
-    monkeypatch.chdir(tmp_path)
-    folder = make_model(tmp_path / "model", "wavlm")
-    break_it, words = BROKEN[case]
-    break_it(folder)
-    with pytest.raises(InputError, match=words) as caught:
-        encoders.load(str(folder), "cpu", "fp32")
-    message = str(caught.value)
-    assert "\n" not in message and message.startswith("--model ") and len(message) < 400
-    assert "get " in message or "give " in message
-    assert not (tmp_path / "made-by-a-pickle").exists()
-
-
-@pytest.mark.parametrize("rename", ["", "wavlm.", "weight_g"])
-def test_a_bin_with_older_names_is_read(tmp_path, rename):
-    """`weight_g` and `weight_v` are what the published checkpoints hold; `wavlm.` what a fine-tuned one does."""
-    folder = make_model(tmp_path / "model", "wavlm")
-    wanted = encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"])
-    norm = "parametrizations.weight.original"
-    older = {norm + "0": "weight_g", norm + "1": "weight_v"} if rename == "weight_g" else {}
-
-    def old_name(key: str) -> str:
-        for new, old in older.items():
-            key = key.replace(new, old)
-        return (rename if rename.endswith(".") else "") + key
-
-    to_bin(folder, old_name)
-    np.testing.assert_array_equal(
-        encoders.load(str(folder), "cpu", "fp32").embed(noise([0.5]), [0, 3], ["mean"]), wanted
-    )
-
-
-def test_a_weight_that_serves_training_only_may_be_missing(tmp_path):
-    folder = make_model(tmp_path / "model", "wavlm")
-    spoil(folder, lambda w: {k: v for k, v in w.items() if k != "masked_spec_embed"})
-    encoders.load(str(folder), "cpu", "fp32")

@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import made
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
 from conftest import ROOT
 
+from models import make_model, spoil
 from speechemb.artifacts import embeddings
-from speechemb.encoders import acoustic
+from speechemb.encoders import acoustic, failures
 from speechemb.errors import InputError
 from speechemb.extraction.batching import in_order, plan_batches
+from speechemb.extraction.run import ProgressBar
 from speechemb.layers import parse_layers
 
 NANO = ROOT / "models" / "wavlm-nano"
@@ -121,6 +125,62 @@ def test_pooling_layers_and_limit(script, metadata, tmp_path):
     np.testing.assert_allclose(whole.embeddings[same][:, [0, 3], 192:], part.embeddings, atol=2e-4)
     with np.load(tmp_path / "b.npz") as archive:
         assert len(archive["excluded"]) == 22 and archive["excluded"][0, 1] == "not drawn by --limit 10"
+
+
+def test_clips_longer_than_a_window_are_counted_and_said(script, tmp_path, capsys, caplog):
+    table = made.corpus(tmp_path / "tones", speakers=2)
+    rng = np.random.default_rng(0)
+    for name, seconds in (("s0_happy_0.wav", 31), ("s0_sad_0.wav", 30)):
+        sf.write(tmp_path / "tones" / name, 0.1 * rng.standard_normal(seconds * 16_000), 16_000)
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(tmp_path / "processed")])
+    csv = tmp_path / "processed" / "tones.csv"
+    with caplog.at_level("INFO"):
+        data = step2(script, csv, tmp_path / "a.npz", "--model", str(NANO), "--augment", "1")
+    copies = data.augmented_from != ""
+    assert copies.sum() == 16 and "1 augmented copy of each" in capsys.readouterr().out
+    expected = data.meta["windowed_clips"]
+    assert expected in (1, 2, 3) and f"{expected} of 32 clips are longer than 30 s" in caplog.text
+    assert step2(script, csv, tmp_path / "b.npz", "--model", str(NANO)).meta["windowed_clips"] == 1
+
+
+@pytest.mark.parametrize("done", [0.0, 0.3])
+def test_the_bar_ends_at_its_end(capsys, done):
+    """A sum of many floats depends on their order: by batch it may be above the total, of which tqdm warns."""
+    parts = np.random.default_rng(1).uniform(0.1, 3, 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ProgressBar(parts.sum() * (1 - 1e-12), done) as bar:
+            for part in parts:
+                bar.add(part, "clips")
+            bar._bar.refresh()
+    last = capsys.readouterr().err.rpartition("\r")[2]
+    assert "100%|██████████|" in last and "<00:00" in last
+
+
+@pytest.mark.parametrize("precision, words", [("fp32", "in fp32: its weights hold NaN"), ("bf16", "--precision fp32")])
+def test_numbers_that_are_not_finite_are_one_line_with_a_remedy(script, metadata, tmp_path, precision, words):
+    folder = make_model(tmp_path / "model", "wavlm")
+    spoil(folder, lambda w: w | {k: v * float("nan") for k, v in w.items() if "encoder.layers.1." in k})
+    with pytest.raises(InputError, match=f"not finite for tones/.*{words}") as caught:
+        step2(script, metadata, tmp_path / "a.npz", "--model", str(folder), "--precision", precision)
+    assert ("try --precision fp32" in str(caught.value)) == (precision == "bf16")
+    assert not (tmp_path / "a.npz").exists()
+
+
+NO_MEMORY = [
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_a_lack_of_memory_is_one_line(error):
+    with pytest.raises(InputError, match="out of memory while embedding: give a smaller --batch-seconds"):
+        with failures.memory("embedding"):
+            raise error
+    with pytest.raises(RuntimeError, match="shapes"), failures.memory("embedding"):
+        raise RuntimeError("shapes differ")
 
 
 def test_what_is_up_to_date_is_skipped_and_other_settings_need_overwrite(script, metadata, tmp_path, capsys):

@@ -1,7 +1,10 @@
 """Encoders of random weights in transformers' folder format, for tests and benchmarks: true shapes, no download."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 BASE = dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
 LARGE = dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
@@ -69,3 +72,40 @@ def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int =
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
     return folder
+
+
+def noise(seconds: list[float], seed: int = 0) -> list[np.ndarray]:
+    """Noise of slowly changing loudness, with an offset: no clip is like its start."""
+    rng = np.random.default_rng(seed)
+    times = [np.arange(int(s * 16_000)) / 16_000 for s in seconds]
+    waves = [0.02 + 0.1 * rng.standard_normal(len(t)) * (1.1 + np.sin(5 * t + rng.uniform(0, 6))) for t in times]
+    return [wave.astype(np.float32) for wave in waves]
+
+
+def spoil(folder: Path, change: Callable) -> None:
+    """Replace the weights by what `change` makes of them."""
+    from safetensors.torch import load_file, save_file
+
+    weights = change(load_file(folder / "model.safetensors"))
+    save_file({key: value.contiguous() for key, value in weights.items()}, folder / "model.safetensors")
+
+
+def configure(folder: Path, name: str = "config.json", **changes) -> None:
+    """Change keys of a JSON file of the model; None removes a key."""
+    settings = json.loads((folder / name).read_text()) | changes
+    (folder / name).write_text(json.dumps({k: v for k, v in settings.items() if v is not None}))
+
+
+def cut(path: Path, size: int) -> None:
+    """Keep the first bytes of a file."""
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def to_bin(folder: Path, rename: Callable[[str], str] = str) -> None:
+    """Rewrite the weights as pytorch_model.bin, with other names."""
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(folder / "model.safetensors")
+    torch.save({rename(key): value for key, value in weights.items()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()

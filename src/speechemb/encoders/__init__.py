@@ -5,12 +5,15 @@ Importing this package loads neither torch nor numpy, so that a script's `--help
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from speechemb.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from speechemb.encoders.windows import Waveform
 
 # Short names for --model and for file names. Paths are relative to the project's root.
 TAGS = {
@@ -24,6 +27,7 @@ TAGS = {
 }
 ACOUSTIC = "acoustic"  # the baseline without a network: its tag and its name for --model
 DEFAULT = "wavlm_base"
+WITHOUT_HUB = f"take --model wavlm_nano or --model {ACOUSTIC}, which need no download"
 POOLINGS = ("mean", "std", "max", "first", "last")
 
 
@@ -33,27 +37,42 @@ class Encoder(Protocol):
     n_layers: int
     dim: int
     precision: str
-    identity: dict[str, Any]
-    own_pooling: list[str] | None  # if the encoder pools in one way only; None: any of POOLINGS
+    identity: dict[str, Any]  # what determines its output; with `window_s` where it cuts longer recordings
     workers: int  # batches computed at the same time
     batch_seconds: int  # seconds of audio per batch, unless the user sets it
-    settled: bool  # False: the first `embed` settles the precision and has to end before others start
+
+    @property
+    def own_pooling(self) -> list[str] | None:
+        """The pooling if the encoder has one only; None: any of POOLINGS."""
+        ...
+
+    @property
+    def settled(self) -> bool:
+        """False: the first `embed` settles the precision and has to end before others start."""
+        ...
 
     def start_worker(self) -> None:
         """To be called first in a thread that computes beside others."""
         ...
 
-    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
-        """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms."""
+    def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
+        """(B, len(layers), dim * len(methods)) float32 of 16 kHz mono waveforms.
+
+        Recordings that are read window by window are given only to encoders whose identity has `window_s`.
+        """
         ...
 
 
+# What the identities of two encoders that give the same output share. Names and revisions may differ: a folder may
+# hold the weights of a hub model.
+_OUTPUT = ("model_type", "weights_sha256", "config_sha256", "do_normalize", "forward")
+
+
 def tag_of(model: str) -> str:
-    """The encoder's tag in file names: a tag of TAGS (also for its hub id), or else a slug of the name's last part."""
-    name, _, revision = model.partition("@")
-    tag = name if name in (*TAGS, ACOUSTIC) else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
-    tag = tag or re.sub(r"[^a-z0-9]+", "_", Path(name).name.lower()).strip("_") or "encoder"
-    return f"{tag}_{re.sub(r'[^a-z0-9]+', '_', revision.lower())}" if revision else tag
+    """The encoder's tag in file names, see `names.tag_of`."""
+    from speechemb.encoders import names
+
+    return names.tag_of(model)
 
 
 def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
@@ -70,3 +89,35 @@ def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
     from speechemb.encoders.encoder import load_pretrained
 
     return load_pretrained(model, device, precision)
+
+
+def load_recorded(wanted: dict[str, Any], source: str, precision: str, device: str = "auto") -> Encoder:
+    """The encoder with the identity `wanted`, as an artifact records it, to embed further recordings.
+
+    `source` is what `--model` was then, or another place with the same weights; of a hub model the recorded commit is
+    loaded. Where the device does not compute in fp16, an encoder recorded in fp16 computes in fp32.
+
+    Raises:
+        InputError: as `load`, or the encoder found there is another one.
+    """
+    if source == ACOUSTIC:
+        found = load(source)
+    else:
+        from speechemb.encoders import names
+        from speechemb.encoders.encoder import available_precision, load_pretrained
+
+        source = names.at_commit(source, wanted)
+        found = load_pretrained(source, device, available_precision(precision, device))
+    if not same_output(wanted, found.identity):
+        raise InputError(
+            f"the model was trained on {wanted.get('name')} at {wanted.get('revision')}, but the encoder found is "
+            f"{found.identity['name']} at {found.identity['revision']}: give the right one with --encoder"
+        )
+    return found
+
+
+def same_output(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two encoders' identities stand for the same weights, settings and computation."""
+    if "weights_sha256" in one and "weights_sha256" in other:
+        return all(one.get(key) == other.get(key) for key in _OUTPUT)
+    return one.get("revision") == other.get("revision")

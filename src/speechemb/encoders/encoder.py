@@ -1,19 +1,23 @@
 """A pretrained speech encoder: recordings in, pooled hidden states of every layer out."""
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import TAGS, pretrained
+from speechemb.encoders import pretrained
+from speechemb.encoders.names import locate
 from speechemb.encoders.pooling import Statistics, frame_statistics, merge, pool
+from speechemb.encoders.windows import WINDOW_S, Waveform, windows
 from speechemb.errors import InputError
-from speechemb.paths import existing
 
 log = logging.getLogger(__name__)
 
-WINDOW_S = 30  # longer recordings are cut into equal windows: the cost of attention grows with the square of the length
+REVISION = "1"  # of the forward pass and the pooling: raised when they give other numbers for the same model and clip
 CPU_BATCH_S = 10  # seconds of audio per batch where every core takes a batch: the activations stay in its cache
 FORWARD_S = 120  # seconds of audio in one pass of the network at most, however large the batch
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -27,10 +31,10 @@ class PretrainedEncoder:
     To repeat the choice of an earlier run without a check, pass its `precision` ("fp32", "bf16", "fp16") to `load`.
     """
 
-    own_pooling = None
+    own_pooling: list[str] | None = None
 
-    def __init__(self, model, identity: dict, device: torch.device, precision: str) -> None:
-        self.identity = identity
+    def __init__(self, model: Any, identity: dict[str, Any], device: torch.device, precision: str) -> None:
+        self.identity = {**identity, "window_s": WINDOW_S, "forward": REVISION}
         self.n_layers = identity["n_layers"]
         self.dim = identity["dim"]
         self.device = device
@@ -40,7 +44,7 @@ class PretrainedEncoder:
         )  # elsewhere one batch is decoded while the other is computed
         self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
-        self._reference = None
+        self._reference: Any = None
         network = pretrained.FAMILIES[identity["model_type"]]
         model = model.eval().requires_grad_(False).to(device)
         if precision == "auto" and self.precision != "fp32":
@@ -58,12 +62,13 @@ class PretrainedEncoder:
         on any number of cores."""
         torch.set_num_threads(1)
 
-    def embed(self, waveforms: list[np.ndarray], layers: list[int], methods: list[str]) -> np.ndarray:
+    def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """Pooled hidden states (B, len(layers), dim * len(methods)) float32.
 
-        `waveforms`: 16 kHz mono float32. Layer n is `hidden_states[n]` in transformers. Layer 0: the projected CNN
-        features, with the positional convolution added; layer n: the output of the n-th block. In models with
-        `do_stable_layer_norm` the last layer is taken before the final layer norm.
+        `waveforms`: 16 kHz mono, as float32 arrays or as recordings that are read window by window. Layer n is
+        `hidden_states[n]` in transformers. Layer 0: the projected CNN features, with the positional convolution added;
+        layer n: the output of the n-th block. In models with `do_stable_layer_norm` the last layer is taken before the
+        final layer norm.
 
         Raises:
             ValueError: a layer that the model does not have, or a clip too short for one frame.
@@ -71,35 +76,36 @@ class PretrainedEncoder:
         missing = [n for n in layers if not 0 <= n <= self.n_layers]
         if missing:
             raise ValueError(f"the encoder has layers 0 to {self.n_layers}, not {missing[0]}")
-        windows, counts = self._windows(waveforms)
-        with torch.inference_mode():
-            statistics = self._statistics(windows, sorted(set(layers)), methods)
-            pooled = {n: pool(_by_recording(s, counts), methods).cpu() for n, s in statistics.items()}
-        return torch.stack([pooled[n] for n in layers], dim=1).numpy()
-
-    def _windows(self, waveforms: list[np.ndarray]) -> tuple[list[torch.Tensor], list[int]]:
-        """The windows of all recordings, normalised as by the model's feature extractor; and how many each has."""
-        windows, counts = [], []
         for wave in waveforms:
-            wave = np.asarray(wave, dtype=np.float32)
             if self._network.frames(len(wave)) < 1:
                 raise ValueError(f"a clip of {len(wave)} samples is too short for one frame")
-            if self.identity["do_normalize"]:  # over the whole recording, not window by window
-                wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-            parts = np.array_split(wave, -(-len(wave) // (WINDOW_S * SAMPLE_RATE)))
-            windows += [torch.tensor(part) for part in parts]
-            counts.append(len(parts))
-        return windows, counts
+        with torch.inference_mode():
+            statistics = self._statistics(waveforms, sorted(set(layers)), methods)
+            pooled = {n: pool(s, methods).cpu() for n, s in statistics.items()}
+        return torch.stack([pooled[n] for n in layers], dim=1).numpy()
 
-    def _statistics(self, windows: list[torch.Tensor], layers: list[int], methods: list[str]) -> dict[int, Statistics]:
-        """Frame statistics of every window at every layer in `layers`."""
-        found: dict[int, list[Statistics]] = {n: [] for n in layers}
-        for waves in _passes(windows):
+    def _windows(self, waveforms: Sequence[Waveform]) -> Iterator[tuple[int, torch.Tensor]]:
+        """The windows of all recordings in order, each with its recording's number."""
+        for number, wave in enumerate(waveforms):
+            for window in windows(wave, self.identity["do_normalize"]):
+                yield number, torch.tensor(window, dtype=torch.float32)
+
+    def _statistics(
+        self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]
+    ) -> dict[int, Statistics]:
+        """Frame statistics of every recording at every layer in `layers`, one row per recording."""
+        found: dict[int, list[Statistics | None]] = {n: [None] * len(waveforms) for n in layers}
+        for numbers, waves in _passes(self._windows(waveforms)):
             self._check(waves, layers[-1])
             for n, stretches in enumerate(self._network.layers(waves, layers[-1])):
                 if n in found:
-                    found[n] += [frame_statistics(hidden, None, methods) for hidden in stretches]
-        return {n: {key: torch.cat([s[key] for s in parts]) for key in parts[0]} for n, parts in found.items()}
+                    rows = _rows(frame_statistics(hidden, None, methods) for hidden in stretches)
+                    for number, row in zip(numbers, rows, strict=True):
+                        before = found[n][number]
+                        found[n][number] = row if before is None else merge([before, row])
+        return {
+            n: {key: torch.cat([row[key] for row in rows if row]) for key in rows[0] or ()} for n, rows in found.items()
+        }
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
         """With "auto", compare clips of the first batch with fp32; fall back to fp32 if one differs too much."""
@@ -122,26 +128,28 @@ def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
 
 
-def _passes(windows: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """The windows in order, divided into passes of at most FORWARD_S of audio."""
-    passes, total = [[]], 0
-    for window in windows:
-        if passes[-1] and total + len(window) > FORWARD_S * SAMPLE_RATE:
-            passes.append([])
-            total = 0
-        passes[-1].append(window)
-        total += len(window)
-    return passes
+def _passes(windows: Iterable[tuple[int, torch.Tensor]]) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+    """The numbered windows in order, divided into passes of at most FORWARD_S of audio: their numbers, the windows."""
+    numbers: list[int] = []
+    waves: list[torch.Tensor] = []
+    for number, window in windows:
+        if waves and sum(map(len, waves)) + len(window) > FORWARD_S * SAMPLE_RATE:
+            yield numbers, waves
+            numbers, waves = [], []
+        numbers.append(number)
+        waves.append(window)
+    if waves:
+        yield numbers, waves
 
 
-def _by_recording(statistics: Statistics, counts: list[int]) -> Statistics:
-    """One row per window -> one row per recording."""
-    if max(counts) == 1:
-        return statistics
-    rows, start = [], 0
-    for count in counts:
-        rows.append(merge([{k: v[i : i + 1] for k, v in statistics.items()} for i in range(start, start + count)]))
-        start += count
+def _rows(stretches: Iterable[Statistics]) -> Iterator[Statistics]:
+    """The statistics of each window alone, (1, D), from those of stretches of windows."""
+    for statistics in stretches:
+        for i in range(len(statistics["n"])):
+            yield {key: value[i : i + 1] for key, value in statistics.items()}
+
+
+def _stacked(rows: list[Statistics]) -> Statistics:
     return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
 
@@ -164,13 +172,17 @@ def load_pretrained(model: str, device: str, precision: str) -> PretrainedEncode
         raise InputError(f"--precision {precision}: choose from auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and chosen.type != "cuda":
         raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
-    name, _, revision = model.partition("@")
-    source = TAGS.get(name, name)
-    folder = next((path for path in (existing(model), existing(source)) if path.is_dir()), None)
-    if folder is None and source == TAGS["wavlm_nano"]:
-        raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
-    loaded = pretrained.from_folder(folder) if folder else pretrained.from_hub(source, revision or "main")
+    place = locate(model)
+    loaded = pretrained.from_folder(place) if isinstance(place, Path) else pretrained.from_hub(*place)
     return PretrainedEncoder(*loaded, chosen, precision)
+
+
+def available_precision(precision: str, device: str) -> str:
+    """`precision`, or fp32 where it is fp16 and the device does not compute in it."""
+    if precision != "fp16" or _device(device).type == "cuda":
+        return precision
+    log.warning("fp16 needs a CUDA device; computing in fp32 here, which may change the last digits")
+    return "fp32"
 
 
 def _device(device: str) -> torch.device:

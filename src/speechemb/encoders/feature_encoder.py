@@ -5,9 +5,9 @@ is folded into a copy of the first, tiny convolution for each clip, so that only
 """
 
 import copy
+from typing import Any
 
 import torch
-from torch import nn
 
 from speechemb.encoders.kernels import Linear, layer_norm, send
 
@@ -17,15 +17,17 @@ CHUNK = 128  # frames per step on a CPU: limits the memory of the widest activat
 class FeatureEncoder:
     """Samples (n,) float32 of one clip, on the CPU -> (frames, channels) on the device of the weights."""
 
-    def __init__(self, extractor: nn.Module, config, dtype: torch.dtype) -> None:
+    def __init__(self, extractor: Any, config: Any, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.kernels, self.strides = config.conv_kernel, config.conv_stride
         self.gelu = config.feat_extract_activation == "gelu"
         first = extractor.conv_layers[0]
         self.device, self.activation = first.conv.weight.device, first.activation
-        self.group = copy.deepcopy(first.layer_norm).cpu().double() if config.feat_extract_norm == "group" else None
+        self.group: Any = (
+            copy.deepcopy(first.layer_norm).cpu().double() if config.feat_extract_norm == "group" else None
+        )
         self.first_weight = first.conv.weight[:, 0].cpu().double()  # (channels, kernel)
-        self.norms = [getattr(layer, "layer_norm", None) for layer in extractor.conv_layers]
+        self.norms: list[Any] = [getattr(layer, "layer_norm", None) for layer in extractor.conv_layers]
         self.linears = []
         for layer in extractor.conv_layers:
             weight = layer.conv.weight.transpose(1, 2).flatten(1)  # (out, kernel * in), as the rows of `unfold`

@@ -1,121 +1,129 @@
 """Models in transformers' format, from a folder or the hub; each way of failing is an error of one line.
 
-transformers reads the files and runs no code of the repository. Where it would only warn, this is an error.
+The files are found, read and checked here, and transformers only builds the network from plain settings and tensors:
+it is never given a folder's or a repository's name, so nothing that they hold can run, load further files or ask.
 """
 
 import hashlib
-import os
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import wav2vec2
+from speechemb.encoders import TAGS, WITHOUT_HUB, configuration, wav2vec2, weights
+from speechemb.encoders.names import like
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
+
+log = logging.getLogger(__name__)
 
 # config.json's model_type -> the class that runs the model: `Network(model, dtype)` with `frames` and `layers` as
 # wav2vec2.Network has them. A new family is a module with such a class, and a line here.
 FAMILIES = {"wavlm": wav2vec2.Network, "hubert": wav2vec2.Network, "wav2vec2": wav2vec2.Network}
+_ADAPTER = "adapter_config.json"
 
 
-def from_folder(folder: Path):
+def from_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
     """(model, identity); the identity's revision is a hash of the files that determine the output."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # there is no download to watch
-    given, instead = f"--model {shown(folder)}", "give a folder written by save_pretrained"
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    files = [
-        folder / "config.json",
-        folder / "preprocessor_config.json",
-        *(weights or [folder / "model.safetensors"]),
-    ]
-    if missing := [path.name for path in files if not path.is_file()]:
-        raise InputError(f"{given}: has no {' and no '.join(missing)}; {instead}")
-    try:
-        model, config, extractor = _pretrained(given, str(folder), None)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{given}: {_first_line(error)}; {instead}") from error
-    lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
-    return model, _identity(folder.name, hashlib.sha256(lines.encode()).hexdigest(), config, extractor)
+    given = f"--model {shown(folder)}"
+    return _load(given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None)
 
 
-def from_hub(hub_id: str, revision: str):
+def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
     """(model, identity); the identity's revision is the hub's commit."""
     from speechemb import huggingface
 
     given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
-    with huggingface.readable(given, hub_id, "model", "give a folder written by save_pretrained"):
+    near = "" if hub_id in TAGS.values() else like(hub_id)
+    with huggingface.readable(given, hub_id, "model", f"give a model's folder, or {WITHOUT_HUB}{near}"):
         commit = huggingface.commit(hub_id, "model", revision)
-        model, config, extractor = _pretrained(given, hub_id, commit)
-    return model, _identity(hub_id, commit, config, extractor)
+        optional = (configuration.PROCESSOR, configuration.PREPROCESSOR, *weights.FILES[:-1])
+        get = huggingface.fetching(hub_id, commit, optional)
+        config = get(configuration.CONFIG)
+        if config is None:
+            raise InputError(f"{given}: has no {configuration.CONFIG}; give a repository that holds a model's weights")
+        for name in (configuration.PROCESSOR, configuration.PREPROCESSOR):
+            get(name)
+        return _load(given, config.parent, get, hub_id, commit)
 
 
-def _identity(name: str, revision: str, config, extractor) -> dict:
-    return {
+def _load(
+    given: str, folder: Path, get: Callable[[str], Path | None], name: str, commit: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """(model in fp32, identity) of the files in `folder`; `get` gives the path of one of them, or None.
+
+    Raises:
+        InputError: files are missing or cannot be used.
+    """
+    if (config := get(configuration.CONFIG)) is None:
+        raise InputError(f"{given}: has no {configuration.CONFIG}; give a folder that holds a model's weights")
+    if (folder / _ADAPTER).is_file():
+        raise InputError(f"{given}: {_ADAPTER}: adapters are not applied; merge it into the model and give that")
+    content = configuration.read_json(given, config)
+    model_type = content.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        what = f"is a {model_type} model" if isinstance(model_type, str) else "config.json names no model_type"
+        raise InputError(f"{given}: {what}; give one of type {', '.join(FAMILIES)}")
+    config_class, activations = _family(model_type)
+    settings = configuration.settings_of(given, content, config_class().to_dict(), activations)
+    normalize, source = configuration.normalizes(given, folder, settings)
+    files = weights.files_of(given, get, content.get("transformers_weights"))
+    configuration.check_size(given, settings, sum(path.stat().st_size for path in files))
+    model = _built(given, config_class(**settings), weights.read(given, files))
+    if source == "default":
+        how = "normalised to zero mean and unit variance" if normalize else "not normalised"
+        log.warning("%s: has no %s; recordings are %s", given, configuration.PREPROCESSOR, how)
+    if damaged := weights.not_finite(model):
+        log.warning("%s: the weights hold numbers that are not finite, in %s", given, first(damaged, 2))
+    extras = [folder / source] if source != "default" else []
+    return model, {
         "name": name,
-        "revision": revision,
-        "model_type": config.model_type,
-        "n_layers": config.num_hidden_layers,
-        "dim": config.hidden_size,
-        "do_normalize": extractor.do_normalize,
-        "sampling_rate": extractor.sampling_rate,
+        "revision": commit or _revision([config, *extras, *files]),
+        "model_type": model_type,
+        "n_layers": settings["num_hidden_layers"],
+        "dim": settings["hidden_size"],
+        "do_normalize": normalize,
+        "sampling_rate": SAMPLE_RATE,
+        "preprocessor": source,
+        "config_sha256": configuration.digest(model_type, settings),
+        "weights_sha256": weights.digest(model),
     }
 
 
-def _pretrained(given: str, source: str, revision: str | None):
-    """(model in fp32, config, feature extractor).
+def _revision(files: list[Path]) -> str:
+    lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
-    Raises InputError for files that cannot be used. If the source is not there, transformers' error is passed on.
-    """
-    # else transformers asks the hub, in a thread, to convert a repository that has only a .bin
-    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+def _family(model_type: str) -> tuple[Any, set[str]]:
+    """transformers' configuration class of a family, and the names of its activation functions."""
     import transformers
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
+    from transformers.activations import ACT2FN
 
     transformers.logging.set_verbosity_error()  # what it would warn of is checked below
+    transformers.logging.disable_progress_bar()
+    return transformers.CONFIG_MAPPING[model_type], set(ACT2FN)
+
+
+def _built(given: str, config: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """The model with these weights, in fp32."""
+    import transformers
+
+    network: Any = transformers.MODEL_MAPPING[type(config)]
     try:
-        config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-        if config.model_type not in FAMILIES:
-            raise InputError(f"{given}: is a {config.model_type} model; give one of type {', '.join(FAMILIES)}")
-        model, info = transformers.AutoModel.from_pretrained(
-            source, config=config, revision=revision, dtype=torch.float32, output_loading_info=True
+        model, info = network.from_pretrained(
+            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
         )
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(source, revision=revision)
-    except SafetensorError as error:
-        raise InputError(f"{given}: weights are truncated ({_first_line(error)}); get them again") from error
-    except (UnpicklingError, EOFError) as error:
-        raise InputError(f"{given}: pytorch_model.bin holds something other than weights; get it again") from error
-    except RuntimeError as error:  # shapes that differ, a truncated .bin
-        raise InputError(f"{given}: weights do not fit config.json or are truncated; get both files again") from error
-    except (StrictDataclassError, KeyError) as error:
-        raise InputError(f"{given}: config.json is not valid ({_first_line(error)}); get it again") from error
-    _check_weights(given, info)
-    _check_extractor(given, extractor)
-    return model, config, extractor
-
-
-def _check_weights(given: str, info: dict) -> None:
-    """Raise where transformers would only warn, and use random weights for those that are missing."""
-    missing = sorted(key for key in info["missing_keys"] if key != "masked_spec_embed")  # used in training only
+    except RuntimeError as error:  # shapes that differ
+        raise InputError(f"{given}: weights do not fit config.json; get both files again") from error
+    missing = sorted(key for key in info["missing_keys"] if weights.is_used(key))
     too_many = sorted(key for key in info["unexpected_keys"] if "encoder.layers." in key)
+    # transformers would only warn, and use random weights for those that are missing
     if missing or too_many:
-        what = (
-            f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not ask for"
-        )
+        what = f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not have"
         raise InputError(f"{given}: weights do not fit config.json: they {what}; get both files again")
-
-
-def _check_extractor(given: str, extractor) -> None:
-    if type(extractor).__name__ != "Wav2Vec2FeatureExtractor" or not isinstance(extractor.do_normalize, bool):
-        raise InputError(f"{given}: preprocessor_config.json is not a Wav2Vec2FeatureExtractor's; get it again")
-    if extractor.sampling_rate != SAMPLE_RATE:
-        raise InputError(f"{given}: expects {extractor.sampling_rate} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":. ")
+    return model

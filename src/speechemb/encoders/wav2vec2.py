@@ -10,10 +10,10 @@ query, key, value and WavLM's gate are one product.
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import groupby
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from speechemb.encoders.feature_encoder import FeatureEncoder
 from speechemb.encoders.kernels import Linear, layer_norm, packs
@@ -30,7 +30,7 @@ Stretches = list[tuple[int, int]]  # (clips, frames of each) of neighbouring cli
 class Network:
     """The weights of a transformers model, arranged for `layers`; `dtype`: precision of products and activations."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.config = config = model.config
         self.dtype = dtype
         self.device = next(model.parameters()).device
@@ -75,7 +75,7 @@ class Network:
 class _Position:
     """The positional convolution of one clip: (T, D) -> (T, D), to be added to its input."""
 
-    def __init__(self, embed: nn.Module, config, dtype: torch.dtype) -> None:
+    def __init__(self, embed: Any, config: Any, dtype: torch.dtype) -> None:
         self.norm = getattr(embed, "batch_norm", None)
         self.activation = embed.activation
         self.gelu = config.feat_extract_activation == "gelu"
@@ -109,7 +109,7 @@ class _Position:
 class _Block:
     """One transformer block, post-norm (base) or pre-norm (`do_stable_layer_norm`)."""
 
-    def __init__(self, block: nn.Module, config, dtype: torch.dtype) -> None:
+    def __init__(self, block: Any, config: Any, dtype: torch.dtype) -> None:
         self.stable = config.do_stable_layer_norm
         self.norm, self.final_norm = block.layer_norm, block.final_layer_norm
         self.attention = _Attention(block.attention, dtype)
@@ -138,9 +138,9 @@ class _Block:
 class _Attention:
     """Self-attention of each clip over its own frames, plus the residual; with the gated position bias of WavLM."""
 
-    def __init__(self, attention: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, attention: Any, dtype: torch.dtype) -> None:
         self.heads, self.head_dim = attention.num_heads, attention.head_dim
-        self.constant = getattr(attention, "gru_rel_pos_const", None)  # (1, heads, 1, 1)
+        self.constant: Any = getattr(attention, "gru_rel_pos_const", None)  # (1, heads, 1, 1)
         parts = [attention.q_proj, attention.k_proj, attention.v_proj]
         weights, biases = [p.weight for p in parts], [p.bias for p in parts]
         # the queries' scale, a power of two for heads of 64
@@ -163,25 +163,27 @@ class _Attention:
             n, frames, _ = clips.shape
             qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
-            gate = None
+            position = None
             if bias is not None:
                 gate = clips[:, :, 3 * x.shape[1] :].view(n, frames, 2, self.heads).permute(2, 0, 3, 1)
                 a, b = torch.sigmoid(gate.float()[..., None])
                 gate = a * (b * self.constant - 1.0) + 2.0  # (n, heads, T, 1)
-            short = None if bias is None else bias[:, :frames, :frames]
-            mixed.append(_attend(q, k, v, gate, short).transpose(1, 2).reshape(n * frames, -1))
+                position = gate, bias[:, :frames, :frames]
+            mixed.append(_attend(q, k, v, position).transpose(1, 2).reshape(n * frames, -1))
         return self.out(torch.cat(mixed), residual)
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, gate: torch.Tensor | None, bias: torch.Tensor | None):
-    """softmax(q k^T + gate * bias) v, for queries already scaled; gate and bias in float32."""
+def _attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, position: tuple[torch.Tensor, torch.Tensor] | None
+) -> torch.Tensor:
+    """softmax(q k^T + gate * bias) v, for queries already scaled; `position`: gate and bias in float32."""
     if q.device.type != "cpu" or q.dtype == torch.float32:
-        mask = None if bias is None else (gate * bias).to(q.dtype)
+        mask = None if position is None else (position[0] * position[1]).to(q.dtype)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     # in bf16 on a CPU, torch's fused kernel takes twice as long for clips of a few seconds
     scores = torch.matmul(q, k.transpose(2, 3)).float()
-    if bias is not None:
-        scores.addcmul_(gate, bias)
+    if position is not None:
+        scores.addcmul_(*position)
     return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
 
 

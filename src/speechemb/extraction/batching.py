@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def plan_batches(durations: np.ndarray, batch_seconds: float) -> list[np.ndarray]:
@@ -39,7 +40,7 @@ def in_order(
     alone, others = (items[:1], items[1:]) if first_alone else ([], items)
     with ThreadPoolExecutor(workers, initializer=start) as pool:
         yield from pool.map(work, alone)
-        ahead: deque = deque()
+        ahead: deque[Future[Result]] = deque()
         for item in others:
             ahead.append(pool.submit(work, item))
             if len(ahead) > 2 * workers:

@@ -4,6 +4,7 @@ The batches depend only on the clips and the settings, so that a resumed run giv
 one.
 """
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ import pandas as pd
 
 from speechemb.artifacts import embeddings, provenance, storage
 from speechemb.audio import augmentation
-from speechemb.encoders import Encoder
-from speechemb.errors import InputError, first
+from speechemb.encoders import Encoder, failures
 from speechemb.extraction.batching import in_order, plan_batches
 from speechemb.extraction.clips import columns_of, waveforms_of
 from speechemb.extraction.resume import Partial
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,9 +62,15 @@ class ExtractionRun:
         shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
         settings = {"fingerprint": self.stamp()["fingerprint"], "batch_seconds": batch_seconds, "shape": list(shape)}
         partial = Partial(out, shape, settings, overwrite)
+        windowed = self._windowed(clips)
+        if windowed:
+            window = self.model.identity["window_s"]
+            log.info("%d of %d clips are longer than %d s: embedded in windows", windowed, len(clips), window)
         self.fill(partial, clips, batch_seconds)
         meta = {**self.stamp(), "precision": self.model.precision, "encoder_source": self.source}
-        embeddings.write(out, partial.rows, columns_of(clips, excluded, self.layers), meta)
+        meta["windowed_clips"] = windowed
+        rows: Any = partial.rows  # read like an array, some rows at a time
+        embeddings.write(out, rows, columns_of(clips, excluded, self.layers), meta)
         partial.remove()
 
     def fill(self, partial: Partial, clips: pd.DataFrame, batch_seconds: float) -> None:
@@ -84,27 +92,47 @@ class ExtractionRun:
             start=self.model.start_worker,
         )
         clips_done = len(stored)
-        with _progress_bar(seconds.sum()) as bar:
-            bar.update(seconds[stored].sum())
+        with ProgressBar(seconds.sum(), seconds[stored].sum()) as bar:
             for (number, batch), rows in zip(todo, computed, strict=True):
                 partial.store(number, batch, rows, self.model.precision)
                 clips_done += len(batch)
-                bar.set_postfix_str(f"{clips_done}/{len(clips)} clips", refresh=False)
-                bar.update(seconds[batch].sum())
+                bar.add(seconds[batch].sum(), f"{clips_done}/{len(clips)} clips")
 
     def _embed(self, clips: pd.DataFrame) -> np.ndarray:
         """(clips, layers, dimensions) float32 of one batch."""
-        rows = self.model.embed(waveforms_of(clips), self.layers, self.methods)
-        if not (finite := np.isfinite(rows).all(axis=(1, 2))).all():
-            wrong = first(clips["clip_id"].to_numpy()[~finite])
-            raise InputError(f"the encoder gave numbers that are not finite for {wrong}: try --precision fp32")
+        with failures.memory(f"embedding {len(clips)} clips of {clips['duration_s'].sum():.0f} s together"):
+            rows = self.model.embed(waveforms_of(clips), self.layers, self.methods)
+        failures.check_finite(rows, clips["clip_id"].tolist(), self.model.precision)
         return rows
 
+    def _windowed(self, clips: pd.DataFrame) -> int:
+        """How many clips the encoder cuts into windows."""
+        window = self.model.identity.get("window_s")
+        return 0 if window is None else int((clips["duration_s"] > window).sum())
 
-def _progress_bar(seconds: float):
-    """A bar over this many seconds of audio; a line every 30 s is enough in a log file."""
-    from tqdm import tqdm
 
-    layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-    pause = 1 if sys.stderr.isatty() else 30
-    return tqdm(total=float(seconds), unit=" audio s", bar_format=layout, mininterval=pause)
+class ProgressBar:
+    """A bar over the seconds of audio, of which `done` are there already; a line every 30 s is enough in a log file."""
+
+    def __init__(self, seconds: float, done: float) -> None:
+        from tqdm import tqdm
+
+        layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+        pause = 1 if sys.stderr.isatty() else 30
+        start = min(float(done), float(seconds))
+        self._bar: Any = tqdm(
+            total=float(seconds), initial=start, unit=" audio s", bar_format=layout, mininterval=pause
+        )
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._bar.update(self._bar.total - self._bar.n)
+        self._bar.close()
+
+    def add(self, seconds: float, note: str) -> None:
+        """Count further seconds; never above the total, which sums in another order and so rounds differently."""
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(min(float(seconds), self._bar.total - self._bar.n))

@@ -1,0 +1,191 @@
+"""config.json and preprocessor_config.json of a model: read as plain JSON and checked before anything is built.
+
+The files may come from anywhere. Only the keys that shape the network's hidden states are taken over; each has a type
+and a range, so that no file can run code, hang, or ask for more memory than its weights fill.
+"""
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from speechemb.audio.decoding import LFS_HEAD, SAMPLE_RATE
+from speechemb.errors import InputError, first
+
+CONFIG, PREPROCESSOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
+LFS_REMEDY = "is a Git LFS pointer, not the file itself: run `git lfs pull` in the clone"
+_MAX_JSON = 16 << 20  # bytes
+_COUNTS = {
+    "hidden_size": (1, 8192),
+    "num_hidden_layers": (1, 128),
+    "num_attention_heads": (1, 64),
+    "intermediate_size": (1, 65_536),
+    "num_conv_pos_embeddings": (1, 1024),
+    "num_conv_pos_embedding_groups": (1, 8192),
+    "num_buckets": (4, 65_536),
+    "max_bucket_distance": (2, 1_000_000),
+    "adapter_attn_dim": (1, 8192),
+}
+_LISTS = {"conv_dim": (1, 8192), "conv_kernel": (1, 1024), "conv_stride": (1, 1024)}
+_FLAGS = ("conv_bias", "do_stable_layer_norm", "feat_proj_layer_norm", "conv_pos_batch_norm")
+_MAX_CONVOLUTIONS = 32
+# Samples. Every clip that step 1 lets through (0.1 s) has a frame; and a window of 30 s has at most 3,000 frames,
+# because the memory of attention grows with their square.
+_MAX_REACH, _MIN_HOP = 1600, 160
+
+
+def read_json(given: str, path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    remedy = "get it again"
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MAX_JSON + 1)
+        if data.startswith(LFS_HEAD):
+            raise InputError(f"{given}: {path.name} {LFS_REMEDY}")
+        content = json.loads(data) if len(data) <= _MAX_JSON else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{given}: {path.name} is not a valid JSON file ({type(error).__name__}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{given}: {path.name} is not a JSON object; {remedy}")
+    return content
+
+
+def settings_of(given: str, content: dict[str, Any], defaults: dict[str, Any], activations: set[str]) -> dict[str, Any]:
+    """The keys of config.json that shape the hidden states, each with its value or its default in the model's family.
+
+    `defaults`: every key that the family has. `activations`: names of activation functions.
+
+    Raises:
+        InputError: a value is of the wrong type, out of range, or contradicts another.
+    """
+    known = [*_COUNTS, *_LISTS, *_FLAGS, "layer_norm_eps", "hidden_act", "feat_extract_activation", "feat_extract_norm"]
+    values = {key: content.get(key, defaults[key]) for key in known if key in defaults}
+    for fault in _faults(values, activations):
+        raise InputError(f"{given}: config.json is not valid: {fault}; get it again, or give another model")
+    return values
+
+
+def _faults(values: dict[str, Any], activations: set[str]):
+    """What is wrong with the values, in words; one after the other, because each check relies on those before it."""
+    for key, (low, high) in _COUNTS.items():
+        if key in values and not (key == "adapter_attn_dim" and values[key] is None):
+            if not _is_count(values[key], low, high):
+                yield f"{key} is {_shown(values[key])}, not a whole number from {low} to {high}"
+    for key, (low, high) in _LISTS.items():
+        entries = values[key]
+        if not isinstance(entries, (list, tuple)) or not 1 <= len(entries) <= _MAX_CONVOLUTIONS:
+            yield f"{key} is {_shown(entries)}, not a list of 1 to {_MAX_CONVOLUTIONS} numbers"
+        if wrong := [entry for entry in entries if not _is_count(entry, low, high)]:
+            yield f"{key} holds {_shown(wrong[0])}, not a whole number from {low} to {high}"
+        values[key] = list(entries)
+    for key in _FLAGS:
+        if key in values and not isinstance(values[key], bool):
+            yield f"{key} is {_shown(values[key])}, not true or false"
+    eps = values["layer_norm_eps"]
+    if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 < eps < 1:
+        yield f"layer_norm_eps is {_shown(eps)}, not a number between 0 and 1"
+    words = {"feat_extract_norm": {"group", "layer"}, "hidden_act": activations, "feat_extract_activation": activations}
+    for key, allowed in words.items():
+        if not isinstance(values[key], str) or values[key] not in allowed:
+            yield f"{key} is {_shown(values[key])}, not one of {first(sorted(allowed), 5)}"
+    yield from _contradictions(values)
+
+
+def _contradictions(values: dict[str, Any]):
+    width = values["hidden_size"]
+    for key in ("num_attention_heads", "num_conv_pos_embedding_groups"):
+        if width % values[key]:
+            yield f"hidden_size {width} is not divisible by {key} {values[key]}"
+    lengths = {key: len(values[key]) for key in _LISTS}
+    if len(set(lengths.values())) > 1:
+        yield "conv_dim, conv_kernel and conv_stride have {}, {} and {} entries".format(*lengths.values())
+    reach, hop = frame_geometry(values["conv_kernel"], values["conv_stride"])
+    if reach > _MAX_REACH or hop < _MIN_HOP:
+        limits = f"at most {_MAX_REACH}, at least {_MIN_HOP}"
+        yield f"conv_kernel and conv_stride give frames of {reach} samples every {hop} samples ({limits})"
+    if "num_buckets" in values and values["max_bucket_distance"] <= values["num_buckets"] // 4:
+        yield f"max_bucket_distance {values['max_bucket_distance']} is not above a quarter of num_buckets"
+
+
+def _is_count(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**18 else "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def frame_geometry(kernels: list[int], strides: list[int]) -> tuple[int, int]:
+    """Length of a frame and distance between frames, both in samples."""
+    reach, hop = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        reach, hop = reach + (kernel - 1) * hop, hop * stride
+    return reach, hop
+
+
+def check_size(given: str, values: dict[str, Any], stored: int) -> None:
+    """Raise an InputError if the network has more parameters than the weights' files (`stored` bytes) can hold, or
+    than fit into the memory: checked before a single one is allocated."""
+    count = _parameters(values)
+    if count > stored:
+        what = f"config.json asks for {count:,} parameters, and the files hold {stored:,} bytes"
+        raise InputError(f"{given}: weights do not fit config.json: {what}; get both files again")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
+    if 4 * count > memory:
+        raise InputError(
+            f"{given}: its {count:,} parameters take {4 * count / 1e9:.0f} GB, more than the memory here; "
+            "give a smaller model"
+        )
+
+
+def _parameters(values: dict[str, Any]) -> int:
+    """The number of parameters, without biases and norms."""
+    width, inner = values["hidden_size"], values["intermediate_size"]
+    inputs = [1, *values["conv_dim"]]
+    count = sum(a * b * k for a, b, k in zip(inputs, values["conv_dim"], values["conv_kernel"], strict=False))
+    count += inputs[-1] * width
+    count += width * (width // values["num_conv_pos_embedding_groups"]) * values["num_conv_pos_embeddings"]
+    count += values.get("num_buckets", 0) * values["num_attention_heads"]
+    return count + values["num_hidden_layers"] * (4 * width * width + 2 * width * inner)
+
+
+def normalizes(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, str]:
+    """Whether the model takes recordings of zero mean and unit variance, and the file that says so.
+
+    Without such a file (a model's `save_pretrained` and a Trainer's checkpoint write none): the published default,
+    which is to normalise for models with layer norm in the feature encoder. For the others it hardly matters, because
+    group norm removes offset and scale.
+
+    Raises:
+        InputError: the file is not a Wav2Vec2FeatureExtractor's, or for another sampling rate.
+    """
+    # The order of transformers: newer versions nest the feature extractor's settings in the processor's.
+    content, name = None, PROCESSOR
+    if (folder / PROCESSOR).is_file():
+        nested = read_json(given, folder / PROCESSOR)
+        content = nested.get("feature_extractor", nested.get("audio_processor"))
+    if content is None:
+        name = PREPROCESSOR
+        if not (folder / name).is_file():
+            return values["feat_extract_norm"] == "layer", "default"
+        content = read_json(given, folder / name)
+    kind = content.get("feature_extractor_type", "Wav2Vec2FeatureExtractor") if isinstance(content, dict) else None
+    normalize = content.get("do_normalize", True) if isinstance(content, dict) else None
+    if kind != "Wav2Vec2FeatureExtractor" or not isinstance(normalize, bool):
+        raise InputError(f"{given}: {name} is not a Wav2Vec2FeatureExtractor's; get it again")
+    rate = content.get("sampling_rate", SAMPLE_RATE)
+    if isinstance(rate, bool) or rate != SAMPLE_RATE:
+        raise InputError(f"{given}: {name}: expects {_shown(rate)} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
+    return normalize, name
+
+
+def digest(model_type: str, values: dict[str, Any]) -> str:
+    """SHA-256 of what config.json contributes to the hidden states."""
+    return hashlib.sha256(json.dumps({"model_type": model_type, **values}, sort_keys=True).encode()).hexdigest()
