@@ -117,8 +117,6 @@ def speakers_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
 
 def units_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
     """What is resampled with each prediction, empty where nothing is known."""
-    if "group" not in predictions:  # predictions of schema 1
-        return speakers_of(predictions)
     return predictions["group"].to_numpy(np.str_)
 
 
