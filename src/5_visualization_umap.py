@@ -58,24 +58,29 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps are up to date, skipped")
         return
 
+    draw(folder, args, files, stamp)
+
+
+def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> None:
+    """Make the maps of these embeddings and write them."""
     import pandas as pd
 
+    from speechemb.artifacts import atomic, storage
     from speechemb.visualization import style
 
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
-    whole = map_of(files[0], args.layer, args.seed, "all", three_d=True)
+    whole = map_of(data[0], args.layer, args.seed, "all", three_d=True)
     cells = []
-    for file in files:
-        for corpus in sorted(set(file.corpora.tolist())):
-            inside = file.corpora == corpus
+    for one in data:
+        for corpus in sorted(set(one.corpora.tolist())):
+            inside = one.corpora == corpus
             if inside.sum() < 2:
-                clip = file.clip_ids[inside][0]
-                cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, file.tag)
-                continue
-            if file is files[0] and inside.all():  # this map exists already
+                clip = one.clip_ids[inside][0]
+                cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, one.tag)
+            elif one is data[0] and inside.all():  # this map exists already
                 cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
             else:
-                cells.append(map_of(file.take(inside), args.layer, args.seed, corpus))
+                cells.append(map_of(one.take(inside), args.layer, args.seed, corpus))
     table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
     if line := style.use_fonts_for({*table["emotion"], *table["corpus"], *table["encoder"]}):
         cli.log.warning("%s", line)
