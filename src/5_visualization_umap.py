@@ -58,37 +58,38 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{paths.shown(folder / 'umap_emotion.png')} and the other maps are up to date, skipped")
         return
 
+    draw(folder, args, files, stamp)
+
+
+def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> None:
+    """Make the maps of these embeddings and write them."""
     import pandas as pd
 
+    from speechemb.artifacts import atomic, storage
     from speechemb.visualization import style
 
-    whole, cells = maps_of(files, args.layer, args.seed)
+    # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
+    whole = map_of(data[0], args.layer, args.seed, "all", three_d=True)
+    cells = []
+    for one in data:
+        for corpus in sorted(set(one.corpora.tolist())):
+            inside = one.corpora == corpus
+            if inside.sum() < 2:
+                clip = one.clip_ids[inside][0]
+                cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, one.tag)
+            elif one is data[0] and inside.all():  # this map exists already
+                cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
+            else:
+                cells.append(map_of(one.take(inside), args.layer, args.seed, corpus))
     table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
     if line := style.use_fonts_for({*table["emotion"], *table["corpus"], *table["encoder"]}):
         cli.log.warning("%s", line)
-    with atomic.together() as written:
+    with atomic.together() as files:
         for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
-            storage.write_figure(folder / name, figure, written)
+            storage.write_figure(folder / name, figure, files)
         # The CSV comes last: its sidecar says that the maps are up to date.
-        storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": written.hashes(folder)}, written)
+        storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": files.hashes(folder)}, files)
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
-
-
-def maps_of(files, layer: str, seed: int):
-    """The map of the first file's clips, and one map per file and corpus for the grid."""
-    whole = map_of(files[0], layer, seed, "all", three_d=True)
-    cells = []
-    for file in files:
-        for corpus in sorted(set(file.corpora.tolist())):
-            inside = file.corpora == corpus
-            if inside.sum() < 2:
-                clip = file.clip_ids[inside][0]
-                cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, file.tag)
-            elif file is files[0] and inside.all():  # this map exists already
-                cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
-            else:
-                cells.append(map_of(file.take(inside), layer, seed, corpus))
-    return whole, cells
 
 
 def read(npz: Path, layer: str, corpora: list[str] | None):

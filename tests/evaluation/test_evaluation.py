@@ -145,7 +145,8 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
 def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys):
     files = [made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i), corpus=name) for i, name in enumerate("ab")]
     where = ["--results-dir", str(tmp_path / "results"), "--models-dir", str(tmp_path)]
-    script("3_train_classifiers").main(["--npz-path", *map(str, files), "--classifier", "svm", *where])
+    flags = ["--classifier", "svm", "--corpora", "a+b"]
+    script("3_train_classifiers").main(["--npz-path", *map(str, files), *flags, *where])
     script("4_evaluation_metrics").main(where[:2])
     (run,) = json.loads((tmp_path / "results" / "metrics.json").read_text())["runs"]
     frame = pd.read_csv(next((tmp_path / "results").glob("predictions_*.csv")))

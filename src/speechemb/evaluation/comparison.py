@@ -1,6 +1,7 @@
 """All runs beside each other: the comparison table, and the curve of UAR over layers."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -77,15 +78,15 @@ def protocol_of(result: dict[str, Any]) -> str:
     return words
 
 
-def settings_words(row: Any) -> str:
+def settings_words(row: Mapping[Any, Any]) -> str:
     """What was run, of a row of a table: `wavlm_base mean, bf16, layer mean, svm, tuned 20, seed 1, 2 copies`.
 
     Only what is not the default is named after the classifier.
     """
-    words = [f"{row.encoder} {row.pooling}", row.precision, f"layer {row.layer}", row.classifier]
-    words += [f"tuned {row.tune}"] if row.tune else []
-    words += [f"seed {row.seed}"] if row.seed else []
-    return ", ".join(words + ([f"{row.augmented} augmented copies"] if row.augmented else []))
+    words = [f"{row['encoder']} {row['pooling']}", row["precision"], f"layer {row['layer']}", row["classifier"]]
+    words += [f"tuned {row['tune']}"] if row["tune"] else []
+    words += [f"seed {row['seed']}"] if row["seed"] else []
+    return ", ".join(words + ([f"{row['augmented']} augmented copies"] if row["augmented"] else []))
 
 
 def uar_interval(result: dict[str, Any]) -> tuple[float, float]:

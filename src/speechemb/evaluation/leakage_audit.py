@@ -5,6 +5,7 @@ run (`--cv speaker`). A higher UAR than that run's is not a gain: it is the size
 such runs, the one with as many folds and repeats is taken. A run without one is named, not passed over in silence.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,27 +36,35 @@ def audit_table(results: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]
     `points`: UAR minus that of `baseline`, the speaker-independent run without augmented copies and leakage that the
     run is compared with, in percentage points.
     """
-    rows = pd.DataFrame([_audit_row(result) for result in results if not result["direction"]])
+    sets: dict[tuple, list[dict[str, Any]]] = {}
+    for row in (_audit_row(result) for result in results if not result["direction"]):
+        sets.setdefault(tuple(row[key] for key in SAME), []).append(row)
     found, alone = [], []
-    for _, runs in rows.groupby(SAME, sort=True) if len(rows) else ():
-        plain = runs[(runs["protocol"] == "speaker") & (runs["leak"] == "") & (runs["augmented"] == 0)]
-        of = runs.assign(baseline=[_baseline(row, plain) for _, row in runs.iterrows()])
-        alone += of.loc[of["baseline"] == "", "run"].tolist()
-        of = of[of["baseline"] != ""]
-        if len(of) > len(plain):
-            uar = of["baseline"].map(dict(zip(plain["run"], plain["uar"], strict=True)))
-            found.append(of.assign(points=100 * (of["uar"] - uar)).sort_values("uar", kind="stable"))
-    table = pd.concat(found, ignore_index=True)[list(COLUMNS)] if found else pd.DataFrame(columns=list(COLUMNS))
-    return table, alone
+    for _, runs in sorted(sets.items()):
+        plain = {row["run"]: row for row in runs if _is_plain(row)}
+        baselines = [_baseline(row, plain) for row in runs]
+        alone += [row["run"] for row, baseline in zip(runs, baselines, strict=True) if not baseline]
+        compared = [
+            {**row, "baseline": baseline, "points": 100 * (row["uar"] - plain[baseline]["uar"])}
+            for row, baseline in zip(runs, baselines, strict=True)
+            if baseline
+        ]
+        if len(compared) > len(plain):
+            found += sorted(compared, key=lambda row: row["uar"])
+    return pd.DataFrame(found, columns=list(COLUMNS)), alone
 
 
-def _baseline(row: pd.Series, plain: pd.DataFrame) -> str:
+def _is_plain(row: dict[str, Any]) -> bool:
+    return row["protocol"] == "speaker" and not row["leak"] and not row["augmented"]
+
+
+def _baseline(row: dict[str, Any], plain: dict[str, dict[str, Any]]) -> str:
     """The name of the run that a run is compared with, or nothing where none fits or several do."""
-    if row["run"] in set(plain["run"]):
+    if row["run"] in plain:
         return row["run"]
-    alike = plain[(plain["n_folds"] == row["n_folds"]) & (plain["repeats"] == row["repeats"])]
-    candidates = alike if len(alike) else plain
-    return candidates["run"].item() if len(candidates) == 1 else ""
+    alike = [name for name, of in plain.items() if all(of[key] == row[key] for key in ("n_folds", "repeats"))]
+    candidates = alike or list(plain)
+    return candidates[0] if len(candidates) == 1 else ""
 
 
 def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
@@ -64,22 +73,22 @@ def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
     return {**comparison.run_row(result), **parts}
 
 
-def protocol_words(row: Any) -> str:
+def protocol_words(row: Mapping[Any, Any]) -> str:
     """A row's protocol for people: `random x5`, `speaker-independent x5; deliberate leakage: scaler` ..."""
-    words = "random" if row.protocol == "random" else f"{row.protocol}-independent"
-    words += f" folds x{row.n_folds}" + (f", {row.repeats} times" if row.repeats > 1 else "")
-    if row.augmented:
-        words += f", {row.augmented} augmented copies per clip"
-    if row.leak:
-        words += f"; deliberate leakage: {row.leak}"
+    words = "random" if row["protocol"] == "random" else f"{row['protocol']}-independent"
+    words += f" folds x{row['n_folds']}" + (f", {row['repeats']} times" if row["repeats"] > 1 else "")
+    if row["augmented"]:
+        words += f", {row['augmented']} augmented copies per clip"
+    if row["leak"]:
+        words += f"; deliberate leakage: {row['leak']}"
     return words
 
 
 def with_titles(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the columns that its picture shows: `name` of each bar and `panel`, shared by compared runs."""
-    names = [protocol_words(row) for row in table.itertuples()]
+    rows = table.to_dict("records")
     panels = [
-        f"{row.corpora}, {row.classes} classes, {comparison.settings_words(row._replace(augmented=0))}"
-        for row in table.itertuples()
+        f"{row['corpora']}, {row['classes']} classes, {comparison.settings_words({**row, 'augmented': 0})}"
+        for row in rows
     ]
-    return table.assign(name=names, panel=panels)
+    return table.assign(name=[protocol_words(row) for row in rows], panel=panels)

@@ -70,8 +70,9 @@ def evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> list[Evaluate
     if stamp["protocol"] != CROSS_CORPUS:
         return [_evaluated(predictions, stamp)]
     found = []
-    for (fold, test), part in predictions.groupby(["fold", "corpus"], sort=True):
-        train = training_corpus(str(fold), stamp["corpora"])
+    for _, part in predictions.groupby(["fold", "corpus"], sort=True):
+        fold, test = part[["fold", "corpus"]].iloc[0]
+        train = training_corpus(fold, stamp["corpora"])
         direction = {
             "name": f"{stamp['tag']}_train-{train}_test-{test}",
             "direction": {"train": train, "test": test},
@@ -152,8 +153,10 @@ def fold_figures(by_fold: dict[str, NDArray]) -> dict[str, Any]:
         {"fold": fold, "clips": int(matrix.sum()), **classification.summary_of(matrix)}
         for fold, matrix in by_fold.items()
     ]
-    table = pd.DataFrame(folds)[list(classification.STATISTICS)]
-    return {"folds": folds, "fold_mean": table.mean().to_dict(), "fold_std": table.std(ddof=1).to_dict()}
+    values = np.array([[fold[name] for name in classification.STATISTICS] for fold in folds])
+    std = values.std(axis=0, ddof=1) if len(folds) > 1 else np.full(values.shape[1], np.nan)
+    mean_std = (dict(zip(classification.STATISTICS, row.tolist(), strict=True)) for row in (values.mean(axis=0), std))
+    return {"folds": folds, **dict(zip(("fold_mean", "fold_std"), mean_std, strict=True))}
 
 
 def cross_corpus_matrices(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:

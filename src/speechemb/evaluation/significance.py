@@ -14,7 +14,7 @@ smallest p that the test can give with so many speakers, times the size of the f
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -192,11 +192,16 @@ def _family(block: list[Evaluated], family: list[int], against: int) -> list[Pai
         p_holm = paired_tests.holm(p)
     pairs = []
     for i, raw, corrected in zip(family, p.tolist(), p_holm, strict=True):
-        a, b = (block[k].result["overall"]["uar"] for k in (i, against))
-        verdict = f"{IMPOSSIBLE}: {why}" if why else SAME if corrected > ALPHA else BETTER if a > b else WORSE
-        names = (block[k].result["name"] for k in (i, against))
-        pairs.append(Pair(*names, a, b, raw, m, corrected, verdict))
+        pair = _pair(block, (i, against), raw, m)
+        better = BETTER if pair.uar_a > pair.uar_b else WORSE
+        verdict = f"{IMPOSSIBLE}: {why}" if why else better if corrected <= ALPHA else SAME
+        pairs.append(replace(pair, p_holm=corrected, verdict=verdict))
     return pairs
+
+
+def _pair(block: list[Evaluated], pair: tuple[int, int], p: float, comparisons: int) -> Pair:
+    a, b = (block[k].result for k in pair)
+    return Pair(a["name"], b["name"], a["overall"]["uar"], b["overall"]["uar"], p, comparisons)
 
 
 def impossible(units: int, unit: str, comparisons: int, why_no_units: str = "") -> str:
@@ -218,11 +223,7 @@ def _exploratory(block: list[Evaluated], tested: set[frozenset[int]]) -> list[Pa
     p = np.full(len(pairs), np.nan)
     if not block[0].counts.why_no_units:
         p = paired_tests.sign_flip_test(_differences(block, pairs), EXPLORATORY_DRAWS)
-    results = [run.result for run in block]
-    return [
-        Pair(*(results[k]["name"] for k in pair), *(results[k]["overall"]["uar"] for k in pair), raw, len(pairs))
-        for pair, raw in zip(pairs, p.tolist(), strict=True)
-    ]
+    return [_pair(block, pair, raw, len(pairs)) for pair, raw in zip(pairs, p.tolist(), strict=True)]
 
 
 def pairs_table(comparables: list[Comparable]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def speaker_differences(confusions_a: ArrayLike, confusions_b: ArrayLike) -> Flo
         [0.125, 0.0]
     """
     a, b = np.asarray(confusions_a, dtype=np.float64), np.asarray(confusions_b, dtype=np.float64)
-    if a.shape[-3:] != b.shape[-3:] or not np.array_equal(*np.broadcast_arrays(a.sum(-1), b.sum(-1))):
+    if a.shape[-3:] != b.shape[-3:] or (a.sum(-1) != b.sum(-1)).any():
         raise ValueError("paired runs need the same clips: the true labels of their speakers differ")
     hits = np.diagonal(a, axis1=-2, axis2=-1) - np.diagonal(b, axis1=-2, axis2=-1)
     support = b.sum((-3, -1))

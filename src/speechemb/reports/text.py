@@ -1,7 +1,6 @@
 """Figures as text: tables and dicts in, strings out; nothing is read or written here."""
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -23,13 +22,8 @@ def words_of(results: list[dict[str, Any]]) -> set[str]:
 
 def run_title(result: dict[str, Any]) -> str:
     """Three-line title of a picture: what was run, how, and its UAR."""
-    what = f"{display_corpora(result['corpora'])}, {settings_words(row_of(result))}"
+    what = f"{display_corpora(result['corpora'])}, {settings_words(run_row(result))}"
     return f"{what}\n{result['protocol_note']}\n{uar_words(result)} (chance {result['chance_uar']:.3f})"
-
-
-def row_of(result: dict[str, Any]) -> Any:
-    """A run's row of the comparison table, with its columns as attributes."""
-    return SimpleNamespace(**run_row(result))
 
 
 def uar_words(result: dict[str, Any]) -> str:
@@ -47,7 +41,7 @@ def classification_report(result: dict[str, Any]) -> str:
     windowed = f"; {result['windowed']} clips longer than one window of the encoder" if result["windowed"] else ""
     lines = [
         result["name"],
-        f"{settings_words(row_of(result))}{windowed}",
+        f"{settings_words(run_row(result))}{windowed}",
         f"protocol: {result['n_folds']} x {result['protocol_note']}; "
         f"speakers in both training and test: {'unknown' if both is None else both}",
         f"{uar_words(result)}; chance {result['chance_uar']:.3f}",
@@ -194,24 +188,28 @@ def curve_text(curves: dict[str, pd.DataFrame]) -> str:
 def published_text(table: pd.DataFrame) -> str:
     """Published figures: comparable ones first, the others with the reason why they are not."""
     lines = []
-    for (corpus, classes, protocol), rows in table.groupby(["corpus", "classes", "our_protocol"], sort=False):
+    for _, rows in table.groupby(["corpus", "classes", "our_protocol"], sort=False):
+        corpus, classes, protocol = rows[["corpus", "classes", "our_protocol"]].iloc[0]
         lines.append(f"published figures for {corpus}, {classes} classes (not ours), beside our {protocol}:")
         for verdict, part in sorted(rows.groupby("comparable", sort=False), key=lambda pair: pair[0] != "yes"):
             lines.append("  comparable:" if verdict == "yes" else f"  {verdict}:")
-            for row in part.itertuples():
-                what = " ".join(filter(None, [row.encoder, row.layers and f"({row.layers})", row.classifier]))
-                lines.append(f"    {row.value:5.1f} % {row.metric:8s} {what}; {row.protocol}; {row.source}")
+            for row in part.to_dict("records"):
+                layers = f"({row['layers']})" if row["layers"] else ""
+                what = " ".join(filter(None, [row["encoder"], layers, row["classifier"]]))
+                figure = f"{row['value']:5.1f} % {row['metric']:8s}"
+                lines.append(f"    {figure} {what}; {row['protocol']}; {row['source']}")
     return "\n".join(lines)
 
 
 def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
     """The comparison table for the terminal, a block for each set of comparable runs."""
     of, lines = {result["name"]: result for result in results}, []
-    for (corpora, classes, protocol), rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
+    for _, rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
+        corpora, classes, protocol = rows[["corpora", "classes", "protocol"]].iloc[0]
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
         what = f"{display_corpora(str(corpora).split('+'))}, {classes} classes, {protocol}"
         lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
-        names = [settings_words(row) for row in rows.itertuples()]
+        names = [settings_words(row) for row in rows.to_dict("records")]
         for name, run in zip(names, rows["run"], strict=True):
             result = of[run]
             # Two runs that differ in something else have their names to tell them by.
@@ -231,9 +229,9 @@ def audit_text(table: pd.DataFrame, alone: list[str]) -> str:
     lines = []
     if not table.empty:
         lines.append("How much UAR leakage adds, in percentage points over the speaker-independent run (pooled UAR):")
-    for row in table.itertuples():
-        run = f"{row.corpora} {row.classes} classes, {settings_words(row._replace(augmented=0))}"
-        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row.uar:.3f}  {row.points:+.1f}")
+    for row in table.to_dict("records"):
+        run = f"{row['corpora']} {row['classes']} classes, {settings_words({**row, 'augmented': 0})}"
+        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
     if alone:
         lines.append(f"not in the leakage audit, for lack of one speaker-independent run like them: {first(alone)}")
     return "\n".join(lines)

@@ -211,7 +211,7 @@ def audit(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, sum(heights) + 0.3), layout="constrained")
     grid = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (panel, rows) in zip(grid, groups, strict=True):
-        colours = [_audit_colour(row.protocol, row.leak) for row in rows.itertuples()]
+        colours = [_audit_colour(*of) for of in zip(rows["protocol"], rows["leak"], strict=True)]
         places = range(len(rows))
         axes.barh(places, rows["uar"], color=colours)
         axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)

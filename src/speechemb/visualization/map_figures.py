@@ -83,5 +83,5 @@ def _scatter(axes: Axes, points: np.ndarray, values: np.ndarray, colours: dict[s
     axes.set_xticks([])
     axes.set_yticks([])
     if points.shape[1] == 3:
-        axes.set_zticks([])
+        axes.set(zticks=[])
     axes.set_title(title, fontsize=8)

@@ -38,7 +38,7 @@ def coordinates(x: np.ndarray, graph: tuple[np.ndarray, np.ndarray], n_dims: int
         k = graph[0].shape[1]
         init = "spectral" if len(x) > 50 else "random"
         mapper = UMAP(k, n_dims, random_state=seed, precomputed_knn=(*graph, None), init=init)
-        return mapper.fit_transform(x).astype(np.float32)
+        return np.asarray(mapper.fit_transform(x), dtype=np.float32)
 
 
 def purity(graph: tuple[np.ndarray, np.ndarray], values: np.ndarray) -> tuple[float, float]:
