@@ -23,7 +23,7 @@ from conftest import ROOT
 from hub_stub import HubStub, client_env, commit_of, refusing_endpoint
 from transformers import AutoModel
 
-from models import make_model
+from models import configure, make_model
 
 pytestmark = pytest.mark.slow  # most tests start processes that import datasets or transformers
 IEMOCAP, CREMAD = "Zahra99/IEMOCAP_Audio", "AbstractTTS/CREMA-D"
@@ -428,4 +428,42 @@ def test_a_model_that_cannot_be_had_is_one_line(checkout, step_2, run, words):
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_a_model_without_a_network_is_one_line(checkout, step_1, tmp_path, offline):
     env = client_env(refusing_endpoint(), tmp_path, HF_HUB_OFFLINE=offline)
-    assert_refused(run_scripts(checkout, env, {"x": STEP_2["main"]})["x"], "org/tiny", "folder")
+    words = ("org/tiny", "folder", "--model wavlm_nano", "--model acoustic")
+    assert_refused(run_scripts(checkout, env, {"x": STEP_2["main"]})["x"], *words)
+
+
+def test_an_artifact_s_encoder_is_its_commit_or_a_folder_with_its_weights(repos, hub, home):
+    """`main` has moved on since; and a clone of the old commit is the same encoder."""
+    code = """
+import json, sys
+from speechemb import encoders
+from speechemb.errors import InputError
+old = encoders.load("org/tiny@v1", "cpu", "fp32").identity
+found = encoders.load_recorded(old, "org/tiny", "fp32", "cpu").identity
+clone = encoders.load_recorded(old, sys.argv[1], "fp32", "cpu").identity
+try:
+    encoders.load_recorded(old, sys.argv[2], "fp32", "cpu")
+    other = ""
+except InputError as error:
+    other = str(error)
+print(json.dumps([old, found, clone, other]))
+"""
+    folders = [str(repos / "models/org/tiny" / name) for name in ("v1", "main")]
+    env = client_env(hub.endpoint, home) | {"PYTHONPATH": str(ROOT / "src")}
+    old, found, clone, other = json.loads(python(env, code, *folders))
+    assert old["revision"] == commit_of(repos / "models/org/tiny/v1") and found == old
+    assert clone["weights_sha256"] == old["weights_sha256"] and clone["revision"] != old["revision"]
+    assert "--encoder" in other
+
+
+def test_python_in_a_repository_never_runs(repos, hub, home, tmp_path):
+    code = """
+from speechemb import encoders
+print(encoders.load("org/coded", "cpu", "fp32").n_layers)
+"""
+    folder = make_model(repos / "models/org/coded/main", "wavlm", hidden_size=32, num_hidden_layers=2)
+    (folder / "custom.py").write_text("from pathlib import Path\nPath('the-repository-ran').touch()\n")
+    configure(folder, auto_map={"AutoConfig": "custom.Config", "AutoModel": "custom.Model"})
+    env = client_env(hub.endpoint, home) | {"PYTHONPATH": str(ROOT / "src")}
+    assert python(env, code, cwd=tmp_path) == "2\n" and not list(tmp_path.iterdir())
+    assert not any("custom.py" in request for request in hub.requests)
