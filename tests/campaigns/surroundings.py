@@ -753,7 +753,7 @@ def long_recording(words: kills.Command, megabytes: int) -> Callable[[Campaign],
             "path,emotion,speaker\nhour/hour.wav,happy,s0\ntoy/s0_sad_0.wav,sad,s0\n"
         )
         if words[0] == "2":
-            kills.do(campaign.steps, ("1", "--corpora", "table:hour.csv", "--out-dir", "q"))
+            kills.do(campaign.steps, ("1", "--corpora", "table:hour.csv", "--out-dir", "q", "--emotions", "all"))
         result = campaign.run(words, memory=megabytes << 20, seconds=900)
         return ("right", "") if result.code == 0 else (result.outcome, result.last)
 
@@ -761,7 +761,11 @@ def long_recording(words: kills.Command, megabytes: int) -> Callable[[Campaign],
 
 
 def memory() -> Iterator[Case]:
-    yield "memory", "an hour, step 1", long_recording(("1", "--corpora", "table:hour.csv", "--out-dir", "q"), 1500)
+    yield (
+        "memory",
+        "an hour, step 1",
+        long_recording(("1", "--corpora", "table:hour.csv", "--out-dir", "q", "--emotions", "all"), 1500),
+    )
     for model in ("acoustic", "tiny"):
         words: kills.Command = ("2", "--metadata", "q/hour.csv", "--model", model, "--out", "n.npz")
         yield "memory", f"an hour, step 2, {model}", long_recording(words, 3000)

@@ -9,7 +9,7 @@ renamed.
 import hashlib
 import json
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.artifacts import provenance
+from speechemb.artifacts import npz, provenance
 from speechemb.artifacts.atomic import SUFFIX, atomic, held, remove
 from speechemb.errors import InputError
 from speechemb.paths import shown
@@ -31,10 +31,7 @@ def folder_of(out: Path) -> Path:
 def recorded_precision(out: Path) -> str | None:
     """The precision of an unfinished run of `out`, which has to resume in the same; None if there is no such run."""
     folder = folder_of(out)
-    try:
-        text = (folder / "precision.txt").read_text()
-    except (OSError, UnicodeDecodeError):
-        return None
+    text = _text(folder / "precision.txt")
     return text if text in ("fp32", "bf16", "fp16") and (folder / "plan.json").is_file() else None
 
 
@@ -102,8 +99,8 @@ class Partial:
     def _plan(self) -> dict[str, Any] | None:
         """The settings of the run that the folder holds; None where it holds none, or a damaged one."""
         try:
-            plan = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            plan = json.loads(_text(self.folder / "plan.json"))
+        except (ValueError, RecursionError):
             return None
         return plan if isinstance(plan, dict) else None
 
@@ -123,20 +120,18 @@ class Partial:
 
     def _has_rows(self) -> bool:
         """Whether the file of rows is there, and whole."""
+        if not self.rows.path.is_file():  # a named pipe would never end
+            return False
         try:
             rows = np.load(self.rows.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except npz.FOREIGN:
             return False
         return rows.dtype == self.rows.dtype and rows.shape == self.rows.shape
 
     def _recorded(self) -> dict[int, str]:
         """Number of each finished batch and hash of its rows; a line that a kill cut short does not count."""
-        try:
-            lines = self.done_file.read_text().split("\n")[:-1]
-        except (OSError, UnicodeDecodeError):
-            return {}
-        pairs = [line.split() for line in lines]
-        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2 and pair[0].isdecimal()}
+        pairs = [line.split() for line in _text(self.done_file).split("\n")[:-1]]
+        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2 and re.fullmatch("[0-9]{1,9}", pair[0])}
 
     def done(self, batches: list[np.ndarray]) -> set[int]:
         """Numbers of the batches (their clips' indices) whose rows are on the disk as they were computed."""
@@ -155,11 +150,18 @@ class Partial:
     def remove(self) -> None:
         """Delete the folder. It is renamed first: a kill in between must not leave a run without its finished rows."""
         trash = self.folder.with_name(f".{self.folder.name}{SUFFIX}")
-        if trash.exists():
-            shutil.rmtree(trash)
-        if self.folder.exists():
+        remove(trash)
+        if os.path.lexists(self.folder):
             os.rename(self.folder, trash)
             remove(trash)
+
+
+def _text(path: Path) -> str:
+    """The text of a small file; empty where there is none, or something else."""
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() and path.stat().st_size < 2**26 else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _hash(rows: np.ndarray) -> str:
