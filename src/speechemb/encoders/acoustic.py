@@ -17,6 +17,7 @@ import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
+from speechemb.encoders.windows import Waveform
 
 PERCENTILES = (5, 25, 50, 75, 95)
 WINDOW_S = 60
@@ -49,7 +50,7 @@ class Acoustic:
     def start_worker(self) -> None:
         """Nothing to do: `embed` brings processes of its own."""
 
-    def embed(self, waveforms: Sequence[np.ndarray | Recording], layers: list[int], methods: list[str]) -> np.ndarray:
+    def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """Functionals (B, 1, dim) float32 of 16 kHz mono recordings, computed on all cores."""
         from joblib import Parallel, delayed
 

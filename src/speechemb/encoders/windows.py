@@ -1,29 +1,13 @@
 """Recordings of any length as windows for an encoder, of which only the current one has to be in memory."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.audio.recording import Recording
 
 WINDOW_S = 30  # longer recordings are cut into equal windows: the cost of attention grows with the square of the length
-
-
-class Recording(Protocol):
-    """A 16 kHz mono recording that is read piece by piece, from its start each time."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        ...
-
-    def mean_and_variance(self) -> tuple[float, float]:
-        """Over all samples, computed in float64."""
-        ...
-
-    def pieces(self, lengths: list[int]) -> Iterator[np.ndarray]:
-        """Consecutive pieces of these numbers of samples, float32; the lengths sum up to all samples."""
-        ...
 
 
 Waveform = np.ndarray | Recording
