@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 import subprocess
 import sys
@@ -118,8 +119,9 @@ def test_no_change_of_a_model_file_ends_the_process(document, tmp_path):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "xgboost.json").write_text(json.dumps(made))
     folders = [str(folder) for folder in tmp_path.iterdir()]
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n{LOAD}"
-    done = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", LOAD, *folders]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
 
 
