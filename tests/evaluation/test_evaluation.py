@@ -69,7 +69,7 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     run = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed", "augmented"]
     scores = ["protocol", "uar", "uar_low", "uar_high", "uar_fold_mean", "uar_fold_std", "accuracy", "weighted_f1"]
     scores += ["macro_f1", "auroc", "nll", "calibration_error"]
-    rest = ["chance_uar", "majority_accuracy", "clips", "windowed", "speakers", "speakers_on_both_sides", "run"]
+    rest = ["chance_uar", "majority_accuracy", "clips", "windowed_clips", "speakers", "speakers_on_both_sides", "run"]
     assert len(table) == 2 and table.columns.tolist() == run + scores + rest
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}
@@ -143,10 +143,14 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
 
 
 def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys):
-    files = [made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i), corpus=name) for i, name in enumerate("ab")]
+    files = [
+        made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i, effect=0.6), corpus=name)
+        for i, name in enumerate("ab")
+    ]
     where = ["--results-dir", str(tmp_path / "results"), "--models-dir", str(tmp_path)]
-    flags = ["--classifier", "svm", "--corpora", "a+b"]
-    script("3_train_classifiers").main(["--npz-path", *map(str, files), *flags, *where])
+    script("3_train_classifiers").main(
+        ["--npz-path", *map(str, files), "--corpora", "a+b", "--classifier", "svm", *where]
+    )
     script("4_evaluation_metrics").main(where[:2])
     (run,) = json.loads((tmp_path / "results" / "metrics.json").read_text())["runs"]
     frame = pd.read_csv(next((tmp_path / "results").glob("predictions_*.csv")))

@@ -90,7 +90,7 @@ def test_where_there_is_no_interval_the_reason_stands_in_its_place():
         (alike, "no variation between speakers"),
         (frame.assign(speaker="s1"), "fewer than two speakers"),
         (frame.assign(predicted=frame["true"]), "the figure is exactly 1"),
-        (frame.assign(speaker=frame["speaker"].replace("s03", "")), "the speakers of 24 clips are unknown"),
+        (frame.assign(speaker=frame["speaker"].replace("s03", "")), "the speakers of 24 of 144 clips are unknown"),
     ):
         result = evaluate(one, stamp("run", genders={"c/s00": "male", "c/s01": "male", "c/s02": "female"}))
         assert result["interval_95"]["uar"] is None and result["no_interval"] == why

@@ -196,7 +196,7 @@ def test_order_of_rows_is_free_and_unknown_speakers_are_said(three):
     assert compared(shuffled) == compared(straight)
     unknown = {run: frame.assign(speaker=frame["speaker"].replace("s00", "")) for run, frame in straight.items()}
     groups = compared(unknown)
-    assert verdicts(groups) == {"good": "no verdict possible: the speakers of 24 clips are unknown"}
+    assert verdicts(groups) == {"good": "no verdict possible: the speakers of 24 of 288 clips are unknown"}
     assert np.isnan(groups[0].confirmatory[0].p)
 
 
@@ -210,9 +210,20 @@ def test_the_unit_is_the_group_where_a_speaker_is_unknown(three):
         group = frame["group"].where(~unknown, "c/session:1")
         rest[run] = frame.assign(speaker=frame["speaker"].where(~unknown, ""), group=group)
     (group,) = compared(rest)
-    assert (group.units, group.unit) == (11, "speaker or session") and verdicts([group])["good"] == significance.BETTER
+    assert (group.units, group.unit) == (11, "speakers and sessions") and verdicts([group])[
+        "good"
+    ] == significance.BETTER
     result = evaluate(rest["good"], stamp("good"))
     assert result["interval_95"]["uar"] and (result["units"], result["speakers"]) == (11, 10)
+    # A few clips of nobody known are units of their own; many are no evidence.
+    for n, units in ((5, 12 + 5), (20, 0)):
+        few = known["good"].copy()
+        few.loc[: n - 1, "speaker"] = ""
+        few.loc[: n - 1, "group"] = "clip:" + few["clip_id"][:n]
+        result = evaluate(few, stamp("good"))
+        assert bool(result["interval_95"]["uar"]) == bool(units)
+        assert result["no_interval"] == ("" if units else "the speakers of 20 of 288 clips are unknown")
+        assert not units or (result["units"], result["unit"]) == (units, "speakers and clips")
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_where_units_do_not_vary_there_is_no_interval_but_the_reason():
         assert np.isnan(intervals.speaker_interval(uar_of, confusions)).all()
         assert intervals.why_no_interval(uar_of, confusions) == why
     assert intervals.why_no_interval(uar_of, speakers(6, 6)) == ""
-    assert intervals.why_no_interval(uar_of, alike, "session") == "no variation between sessions"
+    assert intervals.why_no_interval(uar_of, alike, "sessions") == "no variation between sessions"
 
 
 def test_absent_classes_are_survived():

@@ -57,7 +57,7 @@ def run_row(result: dict[str, Any]) -> dict[str, Any]:
         "chance_uar": result["chance_uar"],
         "majority_accuracy": result["majority"]["accuracy"],
         "clips": result["clips"],
-        "windowed": result["windowed"],
+        "windowed_clips": result["windowed_clips"],
         "speakers": result["speakers"],
         "speakers_on_both_sides": result["speakers_on_both_sides"],
         "run": result["name"],

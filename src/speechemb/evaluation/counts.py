@@ -12,7 +12,8 @@ from speechemb.metrics import calibration, confusion
 from speechemb.metrics.confusion import Indices
 from speechemb.speakers import within_corpus
 
-SESSION = "session:"  # begins the unit of clips whose speaker is unknown
+SESSION, CLIP = "session:", "clip:"  # begin the units of clips of unknown speakers, see `splits.groups.voices`
+ANONYMOUS = 0.05  # share of clips without speaker and session from which on nothing is resampled
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,15 @@ class Counts:
     """Confusion matrices (int64, rows are true classes) and calibration of one run.
 
     A clip that was predicted several times (`--repeats`) counts as often. Units are what is resampled: speakers, and
-    sessions where speakers are unknown.
+    sessions where speakers are unknown. A clip without either is a unit by itself; where many clips are, nothing can be
+    resampled, for single clips would pretend more evidence than there is.
     """
 
     labels: list[str]  # the K classes
     by_clip: NDArray[np.int64]  # (C, K, K), in the order of clip ids
     clip_corpora: NDArray[np.str_]  # (C,)
     clip_speakers: NDArray[np.str_]  # (C,) `<corpus>/<speaker>`, empty: unknown
-    clip_units: NDArray[np.str_]  # (C,) `<corpus>/<speaker>` or `<corpus>/session:<session>`, empty: none known
+    clip_units: NDArray[np.str_]  # (C,) `<corpus>/<speaker>`, `<corpus>/session:<session>` or `clip:<clip id>`
     by_fold: dict[str, NDArray[np.int64]]  # fold -> (K, K)
     calibration: dict[str, Any]  # `auroc`, `nll`, `calibration_error`, `reliability`, see `metrics.calibration`
     tested: str  # equal for runs over the same classes of the same clips, each tested as often
@@ -44,8 +46,8 @@ class Counts:
 
     @property
     def units(self) -> list[str]:
-        """The known units, sorted."""
-        return sorted(set(self.clip_units.tolist()) - {""})
+        """The units, sorted."""
+        return sorted(set(self.clip_units.tolist()))
 
     @property
     def by_speaker(self) -> NDArray[np.int64]:
@@ -54,22 +56,28 @@ class Counts:
 
     @property
     def by_unit(self) -> NDArray[np.int64]:
-        """(U, K, K) of the known units."""
+        """(U, K, K) of the units."""
         return self._summed(self.clip_units)
 
     @property
     def unit_word(self) -> str:
-        """What the units are: `speaker`, `session`, or both."""
-        sessions = [unit.partition("/")[2].startswith(SESSION) for unit in self.units]
-        if not any(sessions):
-            return "speaker"
-        return "session" if all(sessions) else "speaker or session"
+        """What the units are: `speakers`, `sessions`, `speakers and sessions` ..."""
+        found = {
+            "clips"
+            if unit.startswith(CLIP)
+            else "sessions"
+            if unit.partition("/")[2].startswith(SESSION)
+            else "speakers"
+            for unit in self.units
+        }
+        return " and ".join(word for word in ("speakers", "sessions", "clips") if word in found)
 
     @property
     def why_no_units(self) -> str:
-        """Why nothing can be resampled; empty where every clip has a unit."""
-        unknown = int((self.clip_units == "").sum())
-        return f"the speakers of {unknown} clips are unknown" if unknown else ""
+        """Why nothing can be resampled; empty where nearly every clip has a speaker or a session."""
+        unknown = int(np.char.startswith(self.clip_units, CLIP).sum())
+        few = unknown <= ANONYMOUS * len(self.clip_units)
+        return "" if few else f"the speakers of {unknown} of {len(self.clip_units)} clips are unknown"
 
     def taken(self, clips: NDArray[np.bool_]) -> "Counts":
         """The counts of a part of the clips `(C,)`; folds and calibration stay those of all."""
@@ -116,7 +124,7 @@ def speakers_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def units_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
-    """What is resampled with each prediction, empty where nothing is known."""
+    """The unit of each prediction: its column `group`, see `splits.groups.voices`."""
     return predictions["group"].to_numpy(np.str_)
 
 

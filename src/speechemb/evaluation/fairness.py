@@ -40,7 +40,7 @@ def fairness_of(counts: Counts, genders: dict[str, str], repeats: int = 1) -> di
     by_speaker = []
     for speaker, gender, matrix in zip(counts.speakers, gender_of.tolist(), confusions, strict=True):
         clips = counts.by_clip[counts.clip_speakers == speaker] / repeats
-        figures = {"clips": len(clips), "uar": float(classification.uar_of(matrix)), **uar_interval(clips, "clip")}
+        figures = {"clips": len(clips), "uar": float(classification.uar_of(matrix)), **uar_interval(clips, "clips")}
         by_speaker.append({"speaker": speaker, "gender": gender, **figures, "doubt": doubt_of(matrix)})
     by_speaker.sort(key=lambda row: (row["uar"], row["speaker"]))
     gap = gender_gap(by_gender, confusions, gender_of)
@@ -55,7 +55,7 @@ def gender_figures(confusions: NDArray) -> dict[str, Any]:
         "speakers": len(confusions),
         "uar": float(classification.uar_of(total)),
         "accuracy": float(classification.accuracy_of(total)),
-        **uar_interval(confusions, "speaker"),
+        **uar_interval(confusions, "speakers"),
     }
 
 

@@ -13,7 +13,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
 | `augmented` | augmented copies per training clip |
-| `windowed` | clips that were longer than one window of the encoder; null: not recorded |
+| `windowed_clips` | clips that were longer than one window of the encoder; null: not recorded |
 | `clips`, `speakers` | test clips, each once; known speakers |
 | `units`, `unit` | how many speakers (or sessions, where speakers are unknown) are resampled, and which of them |
 | `overall` | pooled: accuracy, uar, macro and weighted F1 and precision over all out-of-fold predictions together |
@@ -104,7 +104,7 @@ def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
         "name": stamp.get("name", stamp["tag"]),
-        "windowed": stamp.get("windowed"),
+        "windowed_clips": stamp.get("windowed_clips"),
         "clips": len(counts.by_clip),
         "speakers": len(counts.speakers),
         "units": len(counts.units),

@@ -72,7 +72,7 @@ class Comparable:
 
     shared: dict[str, Any]  # corpora, classes, protocol, as the tables show them
     units: int
-    unit: str  # speaker, session
+    unit: str  # speakers, sessions
     clips: int
     runs: list[dict[str, Any]]  # name, uar, uar_low, uar_high; best first
     why_not: str  # why nothing can be tested, or empty
@@ -212,7 +212,7 @@ def impossible(units: int, unit: str, comparisons: int, why_no_units: str = "") 
     if least * comparisons <= ALPHA:
         return ""
     times = f", times {comparisons} comparisons" if comparisons > 1 else ""
-    return f"with {units} {unit}s p is at least {least:.2g}{times}: above {ALPHA:.0%}"
+    return f"with {units} {unit} p is at least {least:.2g}{times}: above {ALPHA:.0%}"
 
 
 def _exploratory(block: list[Evaluated], tested: set[frozenset[int]]) -> list[Pair]:

@@ -73,7 +73,7 @@ def speaker_interval(
     return float(expit(logit(centre) - reach)), float(expit(logit(centre) + reach))
 
 
-def why_no_interval(statistic: Statistic, confusions: ArrayLike, unit: str = "speaker") -> str:
+def why_no_interval(statistic: Statistic, confusions: ArrayLike, unit: str = "speakers") -> str:
     """Why `speaker_interval` has no interval for these units; empty where it has one.
 
     An interval of zero width would look like certainty. Where the units do not differ, or every answer is the same
@@ -87,7 +87,7 @@ def why_no_interval(statistic: Statistic, confusions: ArrayLike, unit: str = "sp
     confusions = _with_clips(confusions)
     if why := _why_not(statistic, confusions):
         return why.format(unit=unit)
-    return "" if np.isfinite(speaker_interval(statistic, confusions)[0]) else f"no variation between {unit}s"
+    return "" if np.isfinite(speaker_interval(statistic, confusions)[0]) else f"no variation between {unit}"
 
 
 def _with_clips(confusions: ArrayLike) -> NDArray[np.float64]:
@@ -97,7 +97,7 @@ def _with_clips(confusions: ArrayLike) -> NDArray[np.float64]:
 
 def _why_not(statistic: Statistic, confusions: NDArray[np.float64]) -> str:
     if len(confusions) < 2:
-        return "fewer than two {unit}s"
+        return "fewer than two {unit}"
     centre = float(statistic(confusions.sum(0)))
     if not 0 < centre < 1:
         return f"the figure is exactly {centre:.0f}"

@@ -38,7 +38,8 @@ def classification_report(result: dict[str, Any]) -> str:
     """Report of one run: protocol, UAR beside chance and majority, one line per class, fairness and listeners."""
     overall, majority = result["overall"], result["majority"]
     both = result["speakers_on_both_sides"]
-    windowed = f"; {result['windowed']} clips longer than one window of the encoder" if result["windowed"] else ""
+    n_windowed = result["windowed_clips"]
+    windowed = f"; {n_windowed} clips longer than one window of the encoder" if n_windowed else ""
     lines = [
         result["name"],
         f"{settings_words(run_row(result))}{windowed}",
@@ -63,7 +64,7 @@ def interval_words(result: dict[str, Any]) -> str:
     interval = result["interval_95"]["uar"]
     if not interval:
         return f"none: {result['no_interval']}"
-    return f"{interval[0]:.3f} to {interval[1]:.3f}, over {result['units']} {result['unit']}s"
+    return f"{interval[0]:.3f} to {interval[1]:.3f}, over {result['units']} {result['unit']}"
 
 
 def corpus_lines(result: dict[str, Any]) -> list[str]:
@@ -150,7 +151,7 @@ def ranking_text(comparables: list[Comparable]) -> str:
     lines = []
     for runs in comparables:
         what = f"{runs.shared['corpora']}, {runs.shared['classes']} classes, {runs.shared['protocol']}"
-        lines.append(f"{what}: paired permutation tests over {runs.units} {runs.unit}s, {runs.clips} clips")
+        lines.append(f"{what}: paired permutation tests over {runs.units} {runs.unit}, {runs.clips} clips")
         for reference, pairs in runs.families.items():
             corrected = f"{len(pairs)} comparisons, Holm-corrected" if len(pairs) > 1 else "1 comparison"
             lines.append(f"  against {reference} (confirmatory, {corrected}, {ALPHA:.0%}):")
