@@ -164,6 +164,8 @@ def run(main: Callable[[], int | None]) -> int:
 
 def _in_one_line(error: Exception) -> str | None:
     """What to tell the user; None for a bug."""
+    if isinstance(error, FileNotFoundError) and _no_working_folder():
+        return "the working folder was removed: change into one that exists"
     if isinstance(error, InputError):
         return paths.typed_here(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -178,6 +180,14 @@ def _in_one_line(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch raises RuntimeError
         return "out of memory: close other programs, or use a machine with more"
     return None
+
+
+def _no_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _open_streams() -> None:

@@ -226,3 +226,11 @@ def test_no_memory_is_one_line(capsys):
 
     assert cli.run(large) == 1
     assert capsys.readouterr().err.startswith("error: out of memory")
+
+
+def test_a_working_folder_that_was_removed_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert cli.run(lambda: os.getcwd()) == 1
+    assert capsys.readouterr().err.startswith("error: the working folder was removed")

@@ -521,7 +521,7 @@ def environments() -> Iterator[Case]:
         "HOME unset": {"HOME": None, "USER": None, "LOGNAME": None},
         "HOME=/dev/null": {"HOME": "/dev/null", "MPLCONFIGDIR": None, "HF_HOME": None, "XDG_CACHE_HOME": None},
         "TMPDIR=/nowhere": {"TMPDIR": "/nowhere"},
-        "PATH empty": {"PATH": ""},
+        "COLUMNS=1": {"COLUMNS": "1", "LINES": "1"},
         "NUMBA_CACHE_DIR=/proc": {"NUMBA_CACHE_DIR": "/proc/none"},
     }
     for number, (name, environment) in enumerate(ways.items()):
