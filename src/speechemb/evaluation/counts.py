@@ -124,8 +124,11 @@ def speakers_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def units_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
-    """The unit of each prediction: its column `group`, see `splits.groups.voices`."""
-    return predictions["group"].to_numpy(np.str_)
+    """The unit of each prediction: its column `group` (see `splits.groups.voices`), or what speakers alone tell."""
+    if "group" in predictions:
+        return predictions["group"].to_numpy(np.str_)
+    speakers = speakers_of(predictions)
+    return np.where(speakers == "", np.char.add(CLIP, predictions["clip_id"].to_numpy(np.str_)), speakers)
 
 
 def _by_fold(predictions: pd.DataFrame, true: Indices, predicted: Indices, n_classes: int) -> dict[str, NDArray]:
