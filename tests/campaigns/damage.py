@@ -310,7 +310,7 @@ def npz_changed(name: str, change: Callable[[dict], None], seal: bool = True, **
             meta["arrays"].update({k: npz.hash_of(v) for k, v in arrays.items() if v.dtype.kind != "O"})
             meta = provenance.seal(meta)
         if meta is not None:
-            arrays["meta"] = np.array(json.dumps(meta))
+            arrays["meta"] = np.array(json.dumps(meta)) if isinstance(meta, dict) else meta
         with zipfile.ZipFile(work / name, "w", **zip_options) as archive:
             for key, array in arrays.items():
                 buffer = io.BytesIO()
