@@ -158,7 +158,8 @@ def run(main: Callable[[], int | None]) -> int:
         line = _in_one_line(error)
         if line is None:
             raise
-        print("error:", line, file=sys.stderr)
+        # Names come from files of others: none of them may move the cursor or colour the terminal.
+        print("error:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
         return 1
 
 

@@ -207,6 +207,14 @@ def test_wrong_input_is_one_line_and_code_1_and_a_bug_keeps_its_traceback(capsys
         cli.run(bug)
 
 
+def test_an_error_does_not_command_the_terminal(capsys):
+    def coloured():
+        raise InputError("clip \x1b[31mred is missing")
+
+    assert cli.run(coloured) == 1
+    assert capsys.readouterr().err == "error: clip \\x1b[31mred is missing\n"
+
+
 def test_streams_that_the_shell_closed_do_not_become_files(tmp_path):
     code = (
         "import sys; from speechemb import cli\n"
