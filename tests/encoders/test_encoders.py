@@ -201,12 +201,11 @@ def test_a_recording_read_window_by_window_is_as_the_whole(tmp_path, shape, seco
 
 
 def test_windows_are_those_of_array_split():
-    from speechemb.encoders.windows import lengths_of, windows
+    from speechemb.encoders.windows import windows
 
     for samples in (400, 480_000, 480_001, 960_000, 960_001, 1_234_567):
         wave = np.arange(samples, dtype=np.float32)
         split = np.array_split(wave, -(-samples // 480_000))
-        assert lengths_of(samples) == [len(part) for part in split] and max(lengths_of(samples)) <= 480_000
         for found, wanted in zip(windows(wave, normalize=False), split, strict=True):
             np.testing.assert_array_equal(found, wanted)
 

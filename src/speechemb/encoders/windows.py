@@ -4,11 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.audio.recording import Recording
+from speechemb.audio.recording import Recording, windows_of
 
 WINDOW_S = 30  # longer recordings are cut into equal windows: the cost of attention grows with the square of the length
-
 
 Waveform = np.ndarray | Recording
 
@@ -19,20 +17,13 @@ def windows(recording: Waveform, normalize: bool) -> Iterator[np.ndarray]:
     With `normalize` they have zero mean and unit variance over the whole recording, as Wav2Vec2FeatureExtractor does
     it; not window by window.
     """
-    lengths = lengths_of(len(recording))
+    mean, variance = np.float32(0), np.float32(0)
     if isinstance(recording, np.ndarray):
-        wave = np.asarray(recording, dtype=np.float32)
-        mean, variance = (wave.mean(), wave.var()) if normalize else (0.0, 0.0)
-        pieces = (wave[end - n : end] for n, end in zip(lengths, np.cumsum(lengths), strict=True))
-    else:
-        mean, variance = recording.mean_and_variance() if normalize else (0.0, 0.0)
-        pieces = recording.pieces(lengths)
-    mean, scale = np.float32(mean), np.sqrt(np.float32(variance) + np.float32(1e-7))
-    for piece in pieces:
-        yield (piece - mean) / scale if normalize else piece
-
-
-def lengths_of(samples: int) -> list[int]:
-    """The lengths of a recording's windows: as equal as possible, none above WINDOW_S."""
-    count = -(-samples // (WINDOW_S * SAMPLE_RATE))
-    return [samples // count + (i < samples % count) for i in range(count)]
+        recording = np.asarray(recording, dtype=np.float32)
+        if normalize:
+            mean, variance = recording.mean(), recording.var()
+    elif normalize:
+        mean, variance = (np.float32(x) for x in recording.mean_and_variance())
+    scale = np.sqrt(variance + np.float32(1e-7))
+    for window in windows_of(recording, WINDOW_S):
+        yield (window - mean) / scale if normalize else window
