@@ -12,8 +12,8 @@ Example: python benchmarks/campaign.py kills --count 300
 import argparse
 import json
 import os
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,19 +33,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    sys.path[:0] = [str(ROOT / folder) for folder in ("src", "tests/campaigns", "tests/support")]
-    import harness
-
-    os.environ.update(harness.ENVIRONMENT)
-    campaign = __import__(args.campaign)
-    started = time.perf_counter()
-    counted = {} if args.count is None else {"count": args.count}
-    cases = campaign.run(jobs=args.jobs, seed=args.seed, only=args.only, **counted)
-    if args.out:
-        args.out.write_text(json.dumps([vars(case) for case in cases], indent=1) + "\n")
-    print(harness.table(cases))
-    print(f"{len(cases)} cases in {(time.perf_counter() - started) / 60:.1f} minutes")
-    return 1 if any(case.outcome in harness.BAD for case in cases) else 0
+    folders = (ROOT / folder for folder in ("src", "tests/support"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    command = [sys.executable, str(ROOT / "tests" / "campaigns" / "runner.py"), json.dumps(vars(args), default=str)]
+    return subprocess.run(command, env=environment).returncode
 
 
 if __name__ == "__main__":
