@@ -32,13 +32,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import pandas as pd
 
-    from speechemb import inference
+    from speechemb import encoders, inference
     from speechemb.artifacts import storage
     from speechemb.classifiers import persistence
 
     files = audio_files([paths.existing(path) for path in args.audio])
     classifier, meta = persistence.load(paths.existing(args.model))
-    encoder = inference.encoder_of(meta, args.encoder)
+    encoder = encoders.load_recorded(meta["encoder"], args.encoder or meta["encoder_source"], meta["precision"])
     rows, refused = [], []
     for start in range(0, len(files), AT_ONCE):
         waveforms, bad = inference.usable(files[start : start + AT_ONCE])

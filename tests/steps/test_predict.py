@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from speechemb import encoders, inference
+from speechemb import encoders
 from speechemb.audio import recording
 from speechemb.errors import InputError
 
@@ -50,19 +50,11 @@ def test_nothing_predicted_is_an_error_and_no_file(model, script, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_hub_encoder_is_loaded_at_the_commit_of_training():
-    recorded = {"encoder": {"name": "org/tiny", "revision": "0" * 39 + "1"}, "encoder_source": "org/tiny@main"}
-    assert inference._source_of(recorded) == f"org/tiny@{'0' * 39}1"
-    recorded = {"encoder": {"name": "mine", "revision": "0" * 64}, "encoder_source": "folder/mine"}
-    assert inference._source_of(recorded) == "folder/mine"
-
-
 def test_a_model_trained_in_fp16_predicts_in_fp32_where_there_is_no_cuda(caplog):
     folder = str(ROOT / "models" / "wavlm-nano")
     identity = encoders.load(folder, "cpu", "fp32").identity
-    recorded = {"encoder": identity, "encoder_source": folder, "precision": "fp16"}
-    if inference.encoder_of(recorded, None).precision == "fp32":  # else there is CUDA
-        assert "trained in fp16, which cannot be computed here: fp32 is used" in caplog.text
+    if encoders.load_recorded(identity, folder, "fp16").precision == "fp32":  # else there is CUDA
+        assert "fp16 needs a CUDA device; computing in fp32 here" in caplog.text
 
 
 def test_a_long_recording_has_the_functionals_of_its_windows(tmp_path):
