@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The leakage audit of the README: the same encoder (wavlm_nano) and classifier (SVM) on RAVDESS's 8 classes under every
-# protocol, and with known mistakes made on purpose. Its files go to results/audit; the table is results/audit/audit.csv.
+# protocol, and with deliberate leakage. Its files go to results/audit; the README's table is made from
+# docs/audit_ravdess.csv, a copy of results/audit/audit.csv.
 #
 #   bash benchmarks/audit.sh [folder with RAVDESS's Actor_NN, default ../shared/data/ravdess]
 set -eu
@@ -24,3 +25,4 @@ train --npz-path $plain --leak scaler
 train --npz-path $copies
 train --npz-path $copies --cv random --leak copies
 $python src/4_evaluation_metrics.py --results-dir results/audit
+$python tools/readme_tables.py --collect

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The README's results on RAVDESS: 4 and 8 classes, acoustic functionals and wavlm_nano, every classifier, speaker and
-# random folds; then the maps and the table. Its files go to results/ravdess and data/processed/ravdess{4,8}.
+# random folds; then the maps and the table. Its files go to results/ravdess and data/processed/ravdess{4,8}; the README's
+# table is made from docs/ravdess.csv, a copy of what step 4 writes.
 #
 #   bash benchmarks/ravdess.sh [folder with RAVDESS's Actor_NN, default ../shared/data/ravdess]
 set -eu
@@ -26,3 +27,4 @@ done
 $python src/5_visualization_umap.py --npz-path embeddings/ravdess8_wavlm_nano.npz embeddings/ravdess8_acoustic.npz \
     --layer all --results-dir results/ravdess
 $python src/4_evaluation_metrics.py --results-dir results/ravdess
+$python tools/readme_tables.py --collect
