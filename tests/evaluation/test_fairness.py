@@ -120,6 +120,8 @@ def test_speakers_with_one_emotion_or_few_clips_are_marked_and_warned_of():
     names = [label.get_text() for label in picture.get_xticklabels()]
     assert {"s00 (n = 6)", "s01 (n = 4)"} < set(names) and "s02" in names
     grey = [bar.get_facecolor()[:3] for bar in picture.patches].count(to_rgb(style.LIGHT_GREY))
+    legend = picture.get_legend().legend_handles
+    assert [handle.get_facecolor()[:3] for handle in legend[2:]] == [to_rgb(style.LIGHT_GREY)]
     assert grey == 2 and speaker_warnings([evaluate(frame, stamp("run"))]) == []
 
 

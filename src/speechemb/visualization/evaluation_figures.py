@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from speechemb.visualization import style
 
@@ -100,12 +101,13 @@ def fairness(result: dict, title: str) -> Figure:
             axes.vlines(place, *of["interval_95"], color="black", linewidth=0.8)
     axes.axhline(result["overall"]["uar"], color="black", linewidth=1, label="UAR of all clips")
     axes.axhline(result["chance_uar"], color="black", linestyle=":", linewidth=1, label="chance")
-    if any(of["doubt"] for of in result["by_speaker"]):
-        axes.bar([], [], color=style.LIGHT_GREY, label="one emotion only, or few clips")
     axes.set_xticks(places, [name for name, _, _ in bars], rotation=90, fontsize=7)
     axes.margins(x=0.01)
     axes.set(ylim=(0, 1.15), ylabel="UAR", yticks=np.linspace(0, 1, 6))
-    axes.legend(fontsize=8, loc="upper left", ncols=2)
+    handles = axes.get_legend_handles_labels()[0]
+    if any(of["doubt"] for of in result["by_speaker"]):
+        handles.append(Patch(color=style.LIGHT_GREY, label="one emotion only, or few clips"))
+    axes.legend(handles=handles, fontsize=8, loc="upper left", ncols=2)
     axes.set_title(title, fontsize=8)
     return figure
 
