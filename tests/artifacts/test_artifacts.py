@@ -13,7 +13,7 @@ import pytest
 from chain import build
 
 from speechemb import cli
-from speechemb.artifacts import atomic, embeddings, freshness, metadata, predictions, storage
+from speechemb.artifacts import atomic, embeddings, freshness, metadata, npz, predictions, storage
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.classifiers import persistence
 from speechemb.errors import InputError
@@ -105,6 +105,41 @@ def test_an_npz_edited_by_hand(chain):
     meta = json.loads(str(arrays["meta"]))
     np.savez(chain["embeddings"], **{**arrays, "meta": np.array(json.dumps({**meta, "pooling": ["max"]}))})
     assert "changed" in refused(chain, "embeddings")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("layers", lambda a: a.astype(float), "layers are not those of its meta"),
+        ("clip_ids", lambda a: np.roll(a, 1) if len(a) < 2 else np.concatenate([a[:1], a[:-1]]), "occur twice"),
+        ("labels", lambda a: np.zeros(len(a), "<U0"), "labels"),
+        ("speakers", lambda a: a[:-1], "speakers does not hold one string per clip"),
+    ],
+)
+def test_an_npz_with_the_right_hashes_and_wrong_arrays(chain, name, change, message):
+    with np.load(chain["embeddings"]) as archive:
+        arrays = dict(archive)
+    meta, arrays[name] = json.loads(str(arrays.pop("meta"))), change(arrays[name])
+    npz.write(chain["embeddings"], arrays, meta)
+    assert message in refused(chain, "embeddings")
+
+
+def test_sizes_in_an_npz_are_not_trusted(chain):
+    header = str({"descr": "<U0", "fortran_order": False, "shape": (10**12,)}).ljust(117) + "\n"
+    with zipfile.ZipFile(chain["embeddings"]) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members["labels.npy"] = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(chain["embeddings"], "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    assert "cannot be read as npz" in refused(chain, "embeddings")
+
+
+def test_a_named_pipe_is_no_file(chain):
+    for name, file in (("metadata", storage.sidecar(chain["metadata"])), ("model", chain["model"] / "model.json")):
+        file.unlink()
+        os.mkfifo(file)
+        assert refused(chain, name)
 
 
 @pytest.mark.parametrize("layer", ["last", "mean", "all", "1"])

@@ -70,3 +70,5 @@ def test_a_folder_is_probed(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError):
         atomic.check_writable(tmp_path / "file" / "below")
+    with pytest.raises(NotADirectoryError), atomic.atomic(tmp_path / "file" / "x.csv"):
+        pass

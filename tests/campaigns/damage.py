@@ -734,7 +734,9 @@ def encoders(work: Path, rng: random.Random) -> Iterator[Damage]:
         for what, change in of_bytes(rng, cuts=5, flips=5):
             yield Damage("encoder folder", f"{name}: {what}", write(f"tiny/{name}", change), ENCODE, finite)
         for make in NO_FILES:
-            yield Damage("encoder folder", f"{name}: {make.__name__}", instead(f"tiny/{name}", make), ENCODE, refused)
+            optional = name == "preprocessor_config.json" and make in (absent, dangling)  # there is a usual one
+            check = finite if optional else refused
+            yield Damage("encoder folder", f"{name}: {make.__name__}", instead(f"tiny/{name}", make), ENCODE, check)
         if not name.endswith(".json"):
             continue
         content = json.loads((work / "tiny" / name).read_text())

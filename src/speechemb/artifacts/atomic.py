@@ -32,7 +32,7 @@ class Together:
 
     def temporary(self, path: Path) -> Path:
         """Where to write what becomes `path`; its folder is made if need be."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         sweep(path.parent)
         while True:
             lock, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=SUFFIX, dir=path.parent)
@@ -92,7 +92,7 @@ def held(path: Path) -> Iterator[bool]:
 
     The lock is a temporary with a fixed name: it is removed at the end, or swept if the process was killed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = path.with_name(f".{path.name[:100]}.lock{SUFFIX}")
     while True:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -137,6 +137,18 @@ def sweep(folder: Path) -> None:
                     remove(path)
             finally:
                 os.close(file)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OSError: there is a file of this name, or the disk does not allow it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def remove(path: Path) -> None:

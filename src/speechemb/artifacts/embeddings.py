@@ -150,7 +150,7 @@ def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, An
     n = arrays["clip_ids"].size
     if wrong := [name for name in TEXT if arrays[name].shape != (n,) or arrays[name].dtype.kind != "U"]:
         raise ArtifactError(f"{shown(path)}: {', '.join(wrong)} does not hold one string per clip: {remedy}")
-    if arrays["layers"].ndim != 1 or arrays["layers"].tolist() != meta["layers"]:
+    if arrays["layers"].dtype != np.int64 or arrays["layers"].tolist() != meta["layers"]:
         raise ArtifactError(f"{shown(path)}: layers are not those of its meta: {remedy}")
     faults = {
         "clip_ids": "occur twice" if len(np.unique(arrays["clip_ids"])) < n else "",
