@@ -61,6 +61,7 @@ def test_a_damaged_file_is_made_again_by_the_same_command(script, tmp_path, caps
     assert "up to date" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_is_drawn_again(script, tmp_path, capsys):
     npz = made.npz(tmp_path / "a.npz", *made.planted())
     step5(script, tmp_path, npz)
@@ -70,6 +71,7 @@ def test_a_damaged_picture_is_drawn_again(script, tmp_path, capsys):
     assert "up to date" not in capsys.readouterr().out and content(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_maps_of_another_file_are_not_taken_for_those_asked_for(script, tmp_path):
     first, second = (made.npz(tmp_path / f"{seed}.npz", *made.planted(seed=seed)) for seed in (0, 1))
     step5(script, tmp_path, first)

@@ -107,6 +107,7 @@ def places(value, path=()):
     return found
 
 
+@pytest.mark.slow
 def test_no_change_of_a_model_file_ends_the_process(document, tmp_path):
     rng, everywhere = random.Random(0), places(document)
     for number in range(100):

@@ -68,6 +68,7 @@ def table(folder: Path, files: dict[str, bytes], labels: list[str] | None = None
 # ---------------------------------------------------------------- RAVDESS, real
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "n", "classes"), [([], 672, 4), (["--emotions", "all"], 1440, 8)])
 def test_ravdess(shared, tmp_path, step1, capsys, words, n, classes):
     folder = shared / "data" / "ravdess"
@@ -112,6 +113,7 @@ def cremad_folder(shared, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_cremad_four_classes(cremad_folder, tmp_path, step1):
     step1(["--corpora", "cremad", "--data-dir", str(cremad_folder), "--out-dir", str(tmp_path)])
     frame, excluded = rows_of(tmp_path, "cremad")
@@ -126,6 +128,7 @@ def test_cremad_four_classes(cremad_folder, tmp_path, step1):
         assert f"cremad/{one} " in reasons[f"cremad/{other}"]
 
 
+@pytest.mark.slow
 def test_cremad_six_classes_from_the_audio_folder_itself(cremad_folder, tmp_path, step1):
     words = ["--corpora", "cremad", "--data-dir", str(cremad_folder / "AudioWAV"), "--emotions", "all"]
     step1([*words, "--out-dir", str(tmp_path)])
@@ -178,6 +181,7 @@ def iemocap_folder(shared, tmp_path_factory):
     return release.parent
 
 
+@pytest.mark.slow
 def test_iemocap_release(iemocap_folder, tmp_path, step1, capsys):
     step1(["--corpora", "iemocap", "--data-dir", str(iemocap_folder), "--out-dir", str(tmp_path)])
     frame, excluded = rows_of(tmp_path, "iemocap")
@@ -208,6 +212,7 @@ def test_excited_is_merged_only_when_it_is_not_asked_for(tmp_path, step1, wanted
     assert list(rows_of(tmp_path / "out", "mine")[0].emotion) == found
 
 
+@pytest.mark.slow
 def test_iemocap_subset_is_exact_stratified_and_byte_identical_on_rerun(
     iemocap_folder, shared, tmp_path, step1, capsys
 ):
@@ -394,6 +399,7 @@ def test_the_card_counts_and_warns(tmp_path, step1, caplog):
     assert "mine/a and mine/b are the same file" in caplog.text
 
 
+@pytest.mark.slow
 def test_ravdess_holds_one_recording_twice_and_no_false_alarm(shared, tmp_path, step1):
     words = ["--corpora", "ravdess", "--data-dir", str(shared / "data" / "ravdess"), "--emotions", "all"]
     step1([*words, "--out-dir", str(tmp_path)])

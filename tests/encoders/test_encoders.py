@@ -139,6 +139,7 @@ def test_bf16_is_close_to_fp32_however_few_channels_a_group_of_the_positional_co
     assert cosine(low, full).min() >= 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
 def test_long_recordings_are_pooled_over_all_windows(tmp_path, shape):
     """75 s are three windows of 25 s; normalised as a whole, where the model asks for it."""
@@ -186,6 +187,7 @@ class Drawn:
             rest = rest[length:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
 @pytest.mark.parametrize("seconds", [29, 31, 100])
 def test_a_recording_read_window_by_window_is_as_the_whole(tmp_path, shape, seconds):

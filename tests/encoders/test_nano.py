@@ -132,6 +132,7 @@ def test_pitch_of_a_known_tone(tool):
     assert not tool.pitch(np.zeros(2 * RATE, np.float32), 99)[1].any()
 
 
+@pytest.mark.slow
 def test_crops_have_the_targets_of_their_own_audio(tool, trained):
     with np.load(trained / "run" / "targets.npz", allow_pickle=False) as stored:
         targets = {name: stored[name] for name in stored.files}
@@ -171,6 +172,7 @@ def test_training_lowers_the_loss_and_writes_an_encoder(trained):
     assert files == model_files | {"targets.npz", "checkpoint.safetensors", "log.csv"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(tool, flags, trained, tmp_path, monkeypatch, capsys):
     take_step = tool.Run.take_step
 

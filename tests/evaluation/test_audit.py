@@ -12,6 +12,7 @@ from speechemb.evaluation import comparison, leakage_audit
 from speechemb.reports import text
 
 
+@pytest.mark.slow
 def test_the_audit_measures_how_much_leakage_adds(script, tmp_path, capsys):
     # A weak emotion, a strong speaker, and an emotion that every speaker expresses in a way of their own.
     vectors, labels, speakers = made.planted(speakers=8, clips=24, effect=0.3, speaker_effect=2.0)

@@ -61,6 +61,7 @@ def test_every_figure_is_scikit_learns(results, script):
         assert found["chance_uar"] == 0.25 and found["majority"]["accuracy"] == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     printed = capsys.readouterr().out
@@ -85,6 +86,7 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     assert before == {path: path.read_bytes() for path in results.iterdir()}
 
 
+@pytest.mark.slow
 def test_what_a_deleted_run_left_goes_and_other_files_stay(results, script):
     notes = results / "fairness_notes.txt"
     notes.write_text("mine")
@@ -110,6 +112,7 @@ def test_one_bad_file_stops_step_4_before_it_writes(results, script):
         script("4_evaluation_metrics").main(["--results-dir", str(results / "nowhere")])
 
 
+@pytest.mark.slow
 def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
     files = [made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i), corpus=name) for i, name in enumerate("abc")]
     results = tmp_path / "results"

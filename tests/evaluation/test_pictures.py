@@ -57,6 +57,7 @@ def test_an_installed_font_is_used_for_what_the_usual_one_lacks(tmp_path):
     assert style.use_fonts_for(["sad"]) == "" and matplotlib.rcParams["font.family"] == ["sans-serif"]
 
 
+@pytest.mark.slow
 def test_without_such_a_font_one_line_says_so(script, tmp_path, caplog, recwarn):
     vectors, labels, speakers = made.planted(speakers=4)
     names = {"sad": CHINESE, "happy": HINDI}

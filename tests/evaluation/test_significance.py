@@ -108,6 +108,7 @@ def test_the_p_values_are_those_of_the_test_holm_corrected(three):
     assert table["p_holm"].tolist() == pytest.approx(paired_tests.holm(table["p"].tolist()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["", "base"])
 def test_a_verdict_does_not_depend_on_what_else_lies_in_the_folder(reference):
     frames = {"good": predictions(0.77, 0, speakers=24), "base": predictions(0.25, 1, speakers=24)}
@@ -247,6 +248,7 @@ def folder(script, tmp_path):
     return results
 
 
+@pytest.mark.slow
 def test_step_4_writes_them(script, folder, capsys):
     capsys.readouterr()
     script("4_evaluation_metrics").main(["--results-dir", str(folder)])

@@ -104,6 +104,7 @@ def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, meta
     assert set(one.sessions) == {"session0", "session1"} and set(one.genders) == {"female", "male"}
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_cores(script, metadata, tmp_path):
     flags = ["--model", str(NANO), "--precision", "fp32", "--batch-seconds", "1"]
     before = torch.get_num_threads()
@@ -127,6 +128,7 @@ def test_pooling_layers_and_limit(script, metadata, tmp_path):
         assert len(archive["excluded"]) == 22 and archive["excluded"][0, 1] == "not drawn by --limit 10"
 
 
+@pytest.mark.slow
 def test_clips_longer_than_a_window_are_counted_and_said(script, tmp_path, capsys, caplog):
     table = made.corpus(tmp_path / "tones", speakers=2)
     rng = np.random.default_rng(0)

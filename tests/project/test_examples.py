@@ -36,6 +36,7 @@ def changed(npz, folder, **arrays):
     return folder / "changed.npz"
 
 
+@pytest.mark.slow
 def test_read_npz_cross_validates_and_draws(npz, tmp_path):
     picture = tmp_path / "confusion.png"
     done = run(npz, picture)
@@ -46,6 +47,7 @@ def test_read_npz_cross_validates_and_draws(npz, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_read_npz_ignores_augmented_copies(npz, tmp_path):
     with np.load(npz, allow_pickle=False) as file:
         copies = np.where(np.arange(120) < 20, file["clip_ids"][20:40].repeat(6), "")
@@ -54,6 +56,7 @@ def test_read_npz_ignores_augmented_copies(npz, tmp_path):
     assert done.stdout.startswith("100 clips, ")
 
 
+@pytest.mark.slow
 def test_read_npz_refuses_unknown_speakers(npz, tmp_path):
     with np.load(npz, allow_pickle=False) as file:
         speakers = file["speakers"]

@@ -174,6 +174,7 @@ def test_what_does_not_go_together_is_said(script, tmp_path, flags, message):
         run(script, tmp_path, npz, *flags)
 
 
+@pytest.mark.slow
 def test_repeats_average_and_do_not_narrow_the_interval(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted(speakers=10, effect=0.5))
     ((frame, stamp),) = run(script, tmp_path, npz, "--repeats", "3")

@@ -65,6 +65,7 @@ def test_wavlm_nano_beats_chance_by_far_on_unseen_speakers(ravdess, script, tmp_
     assert table["uar"].item() > 0.45 and table["uar_low"].item() > 0.25 and table["speakers"].item() == 24
 
 
+@pytest.mark.slow
 def test_the_scripts_run_from_src_with_paths_from_the_root(tmp_path):
     """`cd src && python 3_train_classifiers.py --npz-path embeddings/x.npz`, in a copy of the project."""
     import made

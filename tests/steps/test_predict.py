@@ -57,6 +57,7 @@ def test_a_model_trained_in_fp16_predicts_in_fp32_where_there_is_no_cuda(caplog)
         assert "fp16 needs a CUDA device; computing in fp32 here" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_long_recording_has_the_functionals_of_its_windows(tmp_path):
     """Given whole or in windows; and the duration is its own."""
     from speechemb.encoders.acoustic import WINDOW_S, Acoustic, functionals

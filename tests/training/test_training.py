@@ -84,6 +84,7 @@ def test_a_saved_classifier_predicts_the_same(name, n_classes, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".pkl", ".pickle", ".joblib", ".pt")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*classifiers.CLASSIFIERS, pytest.param("superb", marks=pytest.mark.slow)])
 def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     vectors, labels, speakers = made.planted(speakers=8, effect=0.5)
@@ -163,6 +164,7 @@ def test_the_file_of_an_svm_alone_decides_its_predictions(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(x), fitted.predict_proba(x))
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_bytes(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted())
     for name in ("a", "b"):
@@ -220,6 +222,7 @@ def test_without_speakers_the_error_names_the_way_out(script, tmp_path):
     assert stamp["speakers_on_both_sides"] is None
 
 
+@pytest.mark.slow
 def test_the_log_holds_every_fold(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted())
     run(script, tmp_path, npz, "--classifier", "mlp")
