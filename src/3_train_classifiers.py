@@ -70,6 +70,13 @@ def add_fold_flags(group) -> None:
         help="what training and test must not share (default: speaker; with --protocol superb: session)",
     )
     add("--repeats", type=cli.positive, default=1, help="repetitions of the cross-validation, each with another seed")
+    add(
+        "--folds",
+        type=Path,
+        metavar="CSV",
+        help="published folds instead of --cv: a table with speaker, session, path or clip_id, and split (train, "
+        "development, test), fold1 fold2 ... (the same words) or test_fold; development clips are not used",
+    )
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
     add(
         "--leak",
@@ -122,10 +129,15 @@ def main(argv: list[str] | None = None) -> None:
 def protocol_of(args):
     """The protocol that the flags of the folds ask for."""
     from speechemb.errors import InputError
-    from speechemb.splits import protocols
+    from speechemb.splits import protocols, published
 
-    if args.cross_corpus and (args.cv or args.n_folds):
-        raise InputError("--cross-corpus has no folds: drop --cv and --n-folds")
+    if args.cross_corpus and (args.cv or args.n_folds or args.folds):
+        raise InputError("--cross-corpus has no folds: drop --cv, --n-folds and --folds")
+    if args.folds:
+        if args.cv or args.n_folds:
+            raise InputError("--folds gives the folds: drop --cv and --n-folds")
+        table = published.read(paths.existing(args.folds))
+        return protocols.Protocol(table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table)
     cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
     return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "")
 
@@ -136,7 +148,7 @@ def announce(plan, protocol) -> None:
     if protocol.cv == splits.CROSS_CORPUS:
         kept = len(plan.data.labels)
         print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes excluded")
-    print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {protocol.note}")
+    print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:

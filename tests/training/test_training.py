@@ -279,8 +279,8 @@ def test_each_corpus_is_a_run_of_its_own_unless_asked(script, tmp_path, flags, e
     [
         (["--corpora", "c"], "--corpora c: --npz-path holds a, b, not c"),
         (["--corpora", "a+"], "a nameless one"),
-        (["--cross-corpus", "--cv", "speaker"], "drop --cv and --n-folds"),
-        (["--cross-corpus", "--n-folds", "5"], "drop --cv and --n-folds"),
+        (["--cross-corpus", "--cv", "speaker"], "drop --cv, --n-folds and --folds"),
+        (["--cross-corpus", "--n-folds", "5"], "drop --cv, --n-folds and --folds"),
         (["--cross-corpus", "--corpora", "a"], "needs two corpora"),
         (["--n-folds", "5"], "--n-folds 4"),  # of b; the run of a is not made either
     ],
@@ -299,7 +299,7 @@ def test_the_mean_over_folds_and_the_figure_over_all_clips_are_named(script, tmp
     pooled = (frame["true"] == frame["predicted"]).groupby(frame["true"]).mean().mean()
     folds = pd.read_csv(next((tmp_path / "results").glob("training_*.csv")))["uar"]
     assert abs(pooled - folds.mean()) > 0.001
-    line = f"svm: UAR {pooled:.3f} over all clips; folds {folds.mean():.3f} ± {folds.std():.3f} (chance 0.250)"
+    line = f"svm: UAR pooled {pooled:.3f}, mean of folds {folds.mean():.3f} ± {folds.std():.3f} (chance 0.250)"
     assert line in capsys.readouterr().out
 
 
@@ -317,7 +317,7 @@ def test_cross_corpus_figures_are_printed_by_direction(script, tmp_path, capsys)
         assert clips.sum() == row["test_clips"] == 48
         assert row["uar"] == pytest.approx(right[clips].groupby(frame["true"][clips]).mean().mean(), abs=1e-6)
         assert f"{row['fold']}: {row['uar']:.3f}" in out
-    assert "over all clips" not in out and "±" not in out
+    assert "pooled" not in out and "±" not in out
 
 
 def test_a_layer_curve_prints_one_line_per_layer(script, tmp_path, capsys):

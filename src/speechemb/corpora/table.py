@@ -85,6 +85,8 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
     _drop_unknown(file, rows)
     _check_fields(file, rows)
+    if "split" in columns:
+        log.info("%s: column split is not used here; step 3 takes it with --folds %s", shown(file), shown(file))
     if separator in _NAMES:
         log.info("%s: fields are separated by %s", shown(file), _NAMES[separator])
     _say_labels(file, [row["emotion"] for _, row in rows])

@@ -71,7 +71,7 @@ def protocol_of(result: dict[str, Any]) -> str:
     words = f"{result['protocol']} x{result['n_folds']}"
     if result["repeats"] > 1:
         words += f", {result['repeats']} times"
-    if result["protocol"] == "random":
+    if "optimistic" in result["protocol_note"]:
         words += " (optimistic)"
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"

@@ -1,7 +1,8 @@
 """Published figures, from `data/published_figures.csv`: shown beside ours, never ranked with them.
 
 Columns of that file, values in percent: corpus, classes, encoder, frozen, layers, classifier, metric, value, protocol,
-cv, folds, speaker_independent, source. `cv` and `folds` give the protocol in step 3's words.
+cv, folds, speaker_independent, source. `cv` and `folds` give the protocol in step 3's words; for folds that were
+published as a table, `cv` is `folds:` and the hash that `--folds` with that table puts into the protocol's name.
 
 A figure is comparable with our runs only where the corpus, the numbers of classes and clips, the number of folds and
 what they hold out are the same and it is one of our metrics. Otherwise the reason is given.
@@ -25,6 +26,7 @@ THEIRS = tuple(
 COLUMNS = ("our_corpus", "our_protocol", *THEIRS, "comparable")
 # Clips of the complete corpus in that many classes; a figure over fewer or other clips is another task.
 CLIPS = {("iemocap", 4): 5531, ("ravdess", 8): 1440, ("cremad", 6): 7442, ("cremad", 4): 4900, ("emodb", 7): 535}
+PUBLISHED = "folds:"  # begins `cv` where the folds are a table's; then the hash that ends our protocol's name
 _MISSING = 0.01  # share of clips that may be missing because step 1 excluded them as damaged or contradictory
 
 
@@ -83,7 +85,10 @@ def why_not_comparable(result: dict[str, Any], figure: dict[str, Any]) -> str:
         return f"not cross-validated ({figure['protocol']})"
     if figure["metric"] not in METRICS:
         return f"{figure['metric']} is not among our metrics"
-    if theirs != ours:
+    if theirs.startswith(PUBLISHED):
+        if not ours.endswith(theirs.removeprefix(PUBLISHED)):
+            return f"their folds are a published table ({figure['protocol']}), which ours are not (--folds)"
+    elif theirs != ours:
         return f"their folds hold out {theirs}, ours {ours}" if theirs != "one split" else "one split, ours are folds"
     if figure["speaker_independent"] == "yes" and result["speakers_on_both_sides"] != 0:
         return "their speakers are held out, ours are on both sides or unknown"

@@ -6,15 +6,17 @@ import numpy as np
 
 from speechemb.artifacts.embeddings import Embeddings
 from speechemb.errors import InputError
+from speechemb.paths import shown
 from speechemb.speakers import within_corpus
 from speechemb.splits import CROSS_CORPUS, LEAKS, NOTES
 from speechemb.splits.folds import Fold, add_copies, repeated
 from speechemb.splits.groups import clip_groups, voices
+from speechemb.splits.published import Published
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How clips are divided. `cv` is one of `NOTES`, `leak` empty or one of `LEAKS`.
+    """How clips are divided. `cv` is one of `NOTES` or the name of `published` folds, `leak` empty or one of `LEAKS`.
 
     Raises:
         InputError: settings that do not go together.
@@ -25,10 +27,13 @@ class Protocol:
     seed: int = 0
     repeats: int = 1
     leak: str = ""
+    published: Published | None = None
 
     def __post_init__(self) -> None:
         if self.cv == CROSS_CORPUS and (self.repeats > 1 or self.leak):
             raise InputError("--cross-corpus has no folds to repeat or to leak between: drop --repeats and --leak")
+        if self.published and (self.repeats > 1 or self.leak == "copies"):
+            raise InputError("--folds gives the folds: drop --repeats and --leak copies")
         if self.leak == "copies" and self.cv != "random":
             raise InputError("--leak copies divides at random: give --cv random with it")
 
@@ -36,11 +41,13 @@ class Protocol:
     def note(self) -> str:
         """The protocol for people: its folds, repeats and deliberate leakage."""
         again = f", {self.repeats} repeats with different seeds" if self.repeats > 1 else ""
-        return "; ".join(filter(None, [NOTES[self.cv] + again, LEAKS.get(self.leak)]))
+        folds = f"folds of {self.published.path.name}" if self.published else NOTES[self.cv]
+        return "; ".join(filter(None, [folds + again, LEAKS.get(self.leak)]))
 
     def tag(self, n_folds: int) -> str:
-        """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`."""
-        parts = ["cross" if self.cv == CROSS_CORPUS else f"{self.cv}{n_folds}"]
+        """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`, `folds_emobox_1a2b3c4d`."""
+        plain = {CROSS_CORPUS: "cross"} | ({self.cv: self.cv} if self.published else {})
+        parts = [plain.get(self.cv, f"{self.cv}{n_folds}")]
         if self.repeats > 1:
             parts.append(f"repeats{self.repeats}")
         if self.leak:
@@ -70,11 +77,15 @@ def by_corpora(data: Embeddings, asked: list[str], together: bool) -> list[Embed
 
 @dataclass
 class Plan:
-    """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were excluded."""
+    """The clips of a run, their groups (n,) int64, its folds, and how many clips of other classes were excluded.
+
+    `note`: the protocol for people.
+    """
 
     data: Embeddings
     group: np.ndarray
     folds: list[Fold]
+    note: str
     left_out: int = 0
 
 
@@ -85,7 +96,9 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
         InputError: the clips do not allow this protocol.
     """
     if protocol.cv == CROSS_CORPUS:
-        return cross_corpus(data)
+        return cross_corpus(data, protocol.note)
+    if protocol.published:
+        return published(data, protocol.published, protocol.note)
     origin = data.origin()
     if protocol.leak == "copies":
         if (origin == np.arange(len(origin))).all():
@@ -98,7 +111,7 @@ def plan(data: Embeddings, protocol: Protocol) -> Plan:
     folds = repeated(labels, group, protocol.n_folds, protocol.cv, protocol.seed, protocol.repeats)
     # With two columns of groups, splits inside a training part use the first: speakers.
     inner = group[:, 0] if group.ndim == 2 else group
-    return Plan(data, inner[np.searchsorted(originals, origin)], add_copies(folds, origin))
+    return Plan(data, inner[np.searchsorted(originals, origin)], add_copies(folds, origin), protocol.note)
 
 
 def groups_of(data: Embeddings, cv: str, clips: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -113,7 +126,31 @@ def voices_of(data: Embeddings) -> np.ndarray:
     return voices(data.corpora, data.speakers, data.sessions, data.audio_sha256, originals)
 
 
-def cross_corpus(data: Embeddings) -> Plan:
+def published(data: Embeddings, table: Published, note: str) -> Plan:
+    """The folds of a table. Splits inside a training part are speaker-independent as far as speakers are known.
+
+    The note says whether speakers are in both training and test, and how many clips are never tested.
+
+    Raises:
+        InputError: as `Published.folds`, or a training part lacks a class.
+    """
+    origin = data.origin()
+    originals = np.flatnonzero(origin == np.arange(len(origin)))
+    values = {"speaker": data.speakers, "session": data.sessions}.get(table.key, data.clip_ids)
+    columns = (data.clip_ids, data.corpora, values, data.audio_sha256)
+    folds = table.folds(*(column[originals] for column in columns))
+    for fold in folds:
+        if lacking := sorted(set(data.labels[originals]) - set(data.labels[originals][fold.train])):
+            raise InputError(f"--folds {shown(table.path)}: fold {fold.name} has no {lacking[0]} to train on")
+    folds = add_copies(folds, origin)
+    both, untested = speakers_on_both_sides(data, folds), len(originals) - sum(len(fold.test) for fold in folds)
+    words = "no speaker" if both == 0 else f"{both} speakers" if both else "speakers, as far as is known,"
+    words = f"{note}: {words} in both training and test" + ("" if both == 0 else ": optimistic")
+    words += f"; {untested} clips are never tested" if untested else ""
+    return Plan(data, np.unique(voices_of(data), return_inverse=True)[1], folds, words)
+
+
+def cross_corpus(data: Embeddings, note: str) -> Plan:
     """Train on each corpus and test on every other, with the classes that all share.
 
     A fold has the name of its training corpus. Augmented copies are not tested on, nor is audio that the training
@@ -139,7 +176,7 @@ def cross_corpus(data: Embeddings) -> Plan:
             raise InputError(f"--cross-corpus: nothing to test on: all audio of the other corpora is in {name} as well")
         folds.append(Fold(name, np.flatnonzero(inside), tested, by_corpus=True))
     group = np.unique(voices_of(kept), return_inverse=True)[1]
-    return Plan(kept, group, folds, len(data.labels) - len(kept.labels))
+    return Plan(kept, group, folds, note, len(data.labels) - len(kept.labels))
 
 
 def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:

@@ -69,7 +69,7 @@ class TrainingRun:
             features=self.task.x.shape[-1],
             labels=self.task.classes,
             corpora=self.corpora,
-            protocol_note=protocol.note,
+            protocol_note=self.plan.note,
             groups=len(np.unique(self.task.group)),
             speakers_on_both_sides=speakers_on_both_sides(data, self.plan.folds),
             left_out=self.plan.left_out,
@@ -109,7 +109,7 @@ class TrainingRun:
 
         path = results / f"layer_weights_{self.tag}.csv"
         storage.write_csv(path, weights, {**stamp, "kind": "layer weights"}, files)
-        title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.protocol.note}"
+        title = f"{self.plan.data.tag}, {'+'.join(self.corpora)}: learned layer weights\n{self.plan.note}"
         storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title), files)
 
     def write_model(
@@ -130,9 +130,10 @@ class TrainingRun:
 
 
 def headline(outcome: Outcome, task: Task) -> str:
-    """`UAR 0.486 over all clips; folds 0.512 ± 0.031 (chance 0.125)`; of a cross-corpus run, the UAR of each direction.
+    """`UAR pooled 0.486, mean of folds 0.512 ± 0.031 (chance 0.125)`, in step 4's words; `UAR 0.486` of one fold.
 
-    Step 4 shows the first. The two differ where classes are distributed unevenly over the folds.
+    Of a cross-corpus run, the UAR of each direction. Pooled and mean differ where classes are distributed unevenly over
+    the folds.
     """
     chance = f"(chance {classification.chance_uar(task.classes):.3f})"
     uar = np.array([row["uar"] for row in outcome.log])
@@ -141,4 +142,6 @@ def headline(outcome: Outcome, task: Task) -> str:
     true = np.concatenate([task.y[fold.test] for fold, _ in outcome.results])
     predicted = np.concatenate([probabilities.argmax(axis=1) for _, probabilities in outcome.results])
     pooled = classification.uar_of_numbers(true, predicted)
-    return f"UAR {pooled:.3f} over all clips; folds {uar.mean():.3f} ± {uar.std(ddof=1):.3f} {chance}"
+    if len(uar) < 2:
+        return f"UAR {pooled:.3f} {chance}"
+    return f"UAR pooled {pooled:.3f}, mean of folds {uar.mean():.3f} ± {uar.std(ddof=1):.3f} {chance}"

@@ -1,0 +1,172 @@
+"""Folds that somebody published, from a table: which speakers, sessions or clips a fold trains on and tests.
+
+The table (CSV) has one key column, one of KEYS, and one of three kinds of further columns:
+
+| columns | values | |
+|---|---|---|
+| `split` | train, development, test | one fold |
+| `fold1`, `fold2`, ... | train, development, test | one fold per column |
+| `fold` or `test_fold` | a fold's name | the fold that tests these clips; all others train on them |
+
+An empty value: not used in that fold. Other columns are ignored, so that a corpus's own table with a `split` column can
+be given. Development clips are neither trained on nor tested: whatever is chosen is chosen inside the training part.
+"""
+
+import csv
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from speechemb.audio.files import SUFFIXES, AudioError, opened
+from speechemb.errors import InputError, first
+from speechemb.paths import shown
+from speechemb.splits.folds import Fold
+
+KEYS = ("clip_id", "path", "file", "speaker", "session")
+_USES = {
+    "train": ("train", "training"),
+    "development": ("development", "dev", "validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+_USE_OF = {word: use for use, words in _USES.items() for word in words} | {"": ""}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
+_COLUMN = re.compile(r"split|(test_?)?fold[ _]?[a-z0-9_]{0,20}")
+
+
+@dataclass(frozen=True)
+class Published:
+    """The table: its key column, its keys (m,), and what each fold does with them, fold -> (m,) train, test or other.
+
+    `name` is the file's, with the first digits of a hash of the content: runs under other tables are not comparable.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    key: str
+    keys: list[str]
+    uses: dict[str, list[str]]
+
+    def folds(self, clip_ids: np.ndarray, corpora: np.ndarray, values: np.ndarray, audio: np.ndarray) -> list[Fold]:
+        """The folds over clips, given by string arrays (n,); `values` are their speakers, sessions or clip ids.
+
+        A training clip whose audio is also tested in that fold is not trained on.
+
+        Raises:
+            InputError: the table does not name a clip's key, tests a clip twice, or leaves a fold without clips.
+        """
+        row = self._rows(clip_ids, corpora, values)
+        made, tested = [], np.zeros(len(row), int)
+        for name, uses in self.uses.items():
+            use = np.array(uses)[row]
+            test = use == "test"
+            train = (use == "train") & ~np.isin(audio, audio[test])
+            if not test.any() or not train.any():
+                self._refuse(f"fold {name} has no clip to {'train on' if test.any() else 'test'} among those given")
+            tested += test
+            made.append(Fold(name, np.flatnonzero(train), np.flatnonzero(test)))
+        if (tested > 1).any():
+            self._refuse(f"several folds test {first(clip_ids[tested > 1].tolist())}: let one fold test a clip")
+        return made
+
+    def _rows(self, clip_ids: np.ndarray, corpora: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The table's row of every clip, (n,)."""
+        number = {key: i for i, key in enumerate(self.keys)}
+        if self.key in ("clip_id", "path", "file"):
+            number |= _by_clip(self.keys)
+            forms = [(one, one.partition("/")[2], one.rpartition("/")[2]) for one in clip_ids.tolist()]
+        else:
+            forms = [(f"{a}/{b}" if b else "", b) for a, b in zip(corpora.tolist(), values.tolist(), strict=True)]
+        found = [next((number[form] for form in of if form and form in number), -1) for of in forms]
+        if lost := sorted({of[0] or clip for of, i, clip in zip(forms, found, clip_ids, strict=True) if i < 0}):
+            self._refuse(
+                f"column {self.key} does not name {first(lost)}: add a row for each; an empty value leaves it out"
+            )
+        return np.array(found)
+
+    def _refuse(self, what: str) -> None:
+        raise InputError(f"--folds {shown(self.path)}: {what}")
+
+
+def _by_clip(keys: list[str]) -> dict[str, int]:
+    """Rows by a path without its suffix, and by the file's name alone where only one row has that name."""
+    plain = [Path(key.replace("\\", "/")) for key in keys]
+    plain = [path.with_suffix("") if path.suffix.lower() in SUFFIXES else path for path in plain]
+    names: dict[str, list[int]] = {}
+    for i, path in enumerate(plain):
+        names.setdefault(path.name, []).append(i)
+    return {name: rows[0] for name, rows in names.items() if len(rows) == 1} | {
+        path.as_posix(): i for i, path in enumerate(plain)
+    }
+
+
+def read(path: Path) -> Published:
+    """Read and check the table.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    frame = _frame(path)
+    wrong = f"--folds {shown(path)}"
+    key = next((column for column in KEYS if column in frame.columns), None)
+    columns = [column for column in frame.columns if _COLUMN.fullmatch(column)]
+    if key is None or not columns:
+        raise InputError(
+            f"{wrong} needs a column {', '.join(KEYS[:-1])} or {KEYS[-1]}, and split, fold1 fold2 ... or test_fold: "
+            f"it has {first(list(frame.columns), 8)}"
+        )
+    if (bad := frame[key] == "").any() or (bad := frame[key].duplicated()).any():
+        rows = first([str(i + 2) for i in np.flatnonzero(bad)])
+        raise InputError(f"{wrong}: column {key} is empty or names something twice in row {rows}")
+    uses = {column: [_USE_OF.get(value.lower(), "?") for value in frame[column]] for column in columns}
+    words = any({"train", "test"} & set(of) for of in uses.values())
+    if len(columns) == 1 and not words:
+        names = sorted(set(frame[columns[0]]) - {""}, key=lambda name: (len(name), name))
+        if len(names) < 2 or (odd := [name for name in names if not _NAME.fullmatch(name)]):
+            what = f"holds {first(odd)}" if len(names) > 1 else "names fewer than two folds"
+            raise InputError(
+                f"{wrong}: column {columns[0]} {what}: write train, development and test, or names of folds such as 1"
+            )
+        uses = {name: _one_tests(frame[columns[0]], name) for name in names}
+    elif strange := [(column, i) for column, of in uses.items() for i, use in enumerate(of) if use == "?"]:
+        column, i = strange[0]
+        raise InputError(
+            f"{wrong}: column {column} has {frame[column][i]!r} in row {i + 2}: write train, development or test"
+        )
+    content = pd.DataFrame(frame[[key, *columns]]).sort_values(key).to_csv(index=False)
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    stem = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_") or "table"
+    return Published(path, f"folds_{stem[:60]}_{sha256[:8]}", sha256, key, frame[key].tolist(), uses)
+
+
+def _one_tests(column: pd.Series, name: str) -> list[str]:
+    return ["" if value == "" else "test" if value == name else "train" for value in column]
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    """The table's fields as strings without spaces around them, its columns in lower case."""
+    wrong = f"--folds {shown(path)}"
+    try:
+        with opened(path) as stream:
+            text = stream.read().decode("utf-8-sig")
+        separator = max(",\t;|", key=text.partition("\n")[0].count)
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if line]
+    except AudioError as error:
+        why = "is missing" if error.reason == "missing" else error.reason
+        raise InputError(f"{wrong} {why}: give a CSV") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{wrong} is not a CSV in UTF-8 ({error})") from None
+    if len(lines) < 2:
+        raise InputError(f"{wrong} has no row: give a header and one row for each speaker, session or clip")
+    columns, *rows = [[field.strip() for field in line] for line in lines]
+    if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(columns)]:
+        raise InputError(f"{wrong}: row {first(uneven)} has not {len(columns)} fields, as the header has")
+    columns = [column.lower() for column in columns]
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{wrong}: two columns of the header have one name: {', '.join(columns)}")
+    return pd.DataFrame(rows, columns=columns)
