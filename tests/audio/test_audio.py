@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from speechemb.audio import decoding
+from speechemb.audio import decoding, fingerprint
 from speechemb.errors import InputError
 
 
@@ -155,3 +155,13 @@ def test_audio_files_are_sorted_and_skip_what_macos_leaves(tmp_path):
     found = [path.relative_to(tmp_path).as_posix() for path in decoding.audio_files(tmp_path)]
     assert found == ["a.flac", "b.WAV", "inside/c.mp3"]
     assert [path.name for path in decoding.audio_files(tmp_path, recursive=False)] == ["a.flac", "b.WAV"]
+
+
+def test_a_fingerprint_takes_blocks_shorter_than_a_frame():
+    wave = np.random.default_rng(0).normal(size=16000).astype(np.float32)
+    whole, parts, short = (fingerprint.Fingerprint(16000) for _ in range(3))
+    whole.add(wave)
+    for start in range(0, 16000, 50):
+        parts.add(wave[start : start + 50])
+    short.add(wave[:62])
+    assert np.array_equal(whole.vector(), parts.vector()) and short.vector() is None

@@ -29,7 +29,7 @@ class Fingerprint:
             return
         samples = np.concatenate([self._rest, block])
         n = min(len(samples) // self._size, self._left)
-        frames, self._rest = samples[: n * self._size].reshape(n, -1), samples[n * self._size :]
+        frames, self._rest = samples[: n * self._size].reshape(n, self._size), samples[n * self._size :]
         self._powers.append((np.abs(np.fft.rfft(frames)) ** 2).astype(np.float32) @ self._bands.T)
         self._left -= n
 

@@ -47,7 +47,8 @@ class XGBoost:
         return self.model.predict_proba(x).astype(np.float64)
 
     def save(self, folder: Path) -> None:
-        self.model.save_model(folder / "xgboost.json")
+        # Written here: what XGBoost raises where a disk is full does not say so.
+        (folder / "xgboost.json").write_bytes(self.model.get_booster().save_raw("json"))
 
     def load(self, folder: Path) -> "XGBoost":
         from xgboost import XGBClassifier

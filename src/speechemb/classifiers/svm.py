@@ -110,11 +110,16 @@ def _svc() -> Any:
     """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
     try:
         logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
-        # The warning says that every fit uses all cores, even in parallel; that is intended.
+        # That every fit would use all cores, even in parallel; `daalinit` settles that.
         warnings.filterwarnings("ignore", message="'Threading' parallel backend", category=UserWarning)
+        from daal4py import daalinit
         from sklearnex.svm import SVC
     except ImportError:
         from sklearn.svm import SVC
+    else:
+        # One thread for a fit: folds are fitted in parallel, and the last digits depend on the number of threads.
+        # SVC's own `n_jobs` is ignored outside the main thread.
+        daalinit(1)
     return SVC
 
 
