@@ -178,8 +178,8 @@ def _in_one_line(error: Exception) -> str | None:
     # Libraries that write files themselves raise errors of their own.
     if why := next((text for text in map(os.strerror, FULL) if text in str(error)), ""):
         return f"{why}: make room, or choose another folder"
-    # torch and oneDNN raise RuntimeError
-    words = ("can't allocate memory", "could not create a primitive")
+    # torch and oneDNN raise RuntimeError, a library that cannot be loaded ImportError.
+    words = ("can't allocate memory", os.strerror(errno.ENOMEM), "could not create a primitive")
     if isinstance(error, MemoryError) or any(text in str(error) for text in words):
         return "out of memory: close other programs, or use a machine with more"
     return None

@@ -110,16 +110,16 @@ def _svc() -> Any:
     """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
     try:
         logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
-        # That every fit would use all cores, even in parallel; `daalinit` settles that.
+        # The warning says that every fit uses all cores, even in parallel; `daalinit` prevents that.
         warnings.filterwarnings("ignore", message="'Threading' parallel backend", category=UserWarning)
-        from daal4py import daalinit
+        import daal4py
         from sklearnex.svm import SVC
-    except ImportError:
+    except ModuleNotFoundError:  # not installed; a library that cannot be loaded is another error
         from sklearn.svm import SVC
     else:
         # One thread for a fit: folds are fitted in parallel, and the last digits depend on the number of threads.
         # SVC's own `n_jobs` is ignored outside the main thread.
-        daalinit(1)
+        daal4py.daalinit(1)  # pyright: ignore[reportAttributeAccessIssue]
     return SVC
 
 
