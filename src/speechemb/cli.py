@@ -179,7 +179,12 @@ def _in_one_line(error: Exception) -> str | None:
     if why := next((text for text in map(os.strerror, FULL) if text in str(error)), ""):
         return f"{why}: make room, or choose another folder"
     # torch and oneDNN raise RuntimeError, a library that cannot be loaded ImportError.
-    words = ("can't allocate memory", os.strerror(errno.ENOMEM), "could not create a primitive")
+    words = (
+        "can't allocate memory",
+        os.strerror(errno.ENOMEM),
+        "failed to map segment",
+        "could not create a primitive",
+    )
     if isinstance(error, MemoryError) or any(text in str(error) for text in words):
         return "out of memory: close other programs, or use a machine with more"
     return None
