@@ -91,7 +91,12 @@ def add_classifier_flags(group) -> None:
     names = ", ".join(CLASSIFIERS)
     cli.add_words(group, "--classifier", ["all"], f"which to train: {names} or all", known=(*CLASSIFIERS, "all"))
     add = group.add_argument
-    add("--tune", type=cli.positive, metavar="N", help="choose the settings by N Optuna trials inside each fold")
+    add(
+        "--tune",
+        type=cli.positive,
+        metavar="N",
+        help="choose the settings by N Optuna trials inside each fold; not for logistic, which always chooses its C",
+    )
     add("--protocol", choices=("superb",), help="the SUPERB probe: learned weighted sum of all layers, linear layers")
 
 
@@ -165,7 +170,22 @@ def asked(args, data) -> tuple[list[str], list[str]]:
         superb.check(data.meta, data.layers.tolist())
         return ["superb"], ["weighted"]
     layers = [str(number) for number in data.layers] if args.layer == "each" else [args.layer]
-    return list(CLASSIFIERS) if "all" in args.classifier else args.classifier, layers
+    return tunable(args), layers
+
+
+def tunable(args) -> list[str]:
+    """The classifiers asked for; with --tune and `all`, those that have settings to tune."""
+    from speechemb.errors import InputError
+    from speechemb.training.tuning import SPACES
+
+    everything = "all" in args.classifier
+    names = list(CLASSIFIERS) if everything else args.classifier
+    if args.tune and (fixed := [name for name in names if name not in SPACES]):
+        if not everything:
+            raise InputError(f"--tune: {fixed[0]} has no settings to tune, it chooses its C in every fold: drop one")
+        print(f"--tune: {fixed[0]} chooses its C in every fold anyway, skipped")
+        names = [name for name in names if name in SPACES]
+    return names
 
 
 def train_and_write(args, run) -> None:

@@ -19,7 +19,7 @@ LINES = [
 ]
 LEVEL = {name: level for level, names in enumerate(LINES) for name in names}
 ONLY_IN = {
-    "torch": ("encoders", "classifiers/mlp", "classifiers/superb", "classifiers/torch_layers"),
+    "torch": ("encoders", "classifiers/logistic", "classifiers/mlp", "classifiers/superb", "classifiers/torch_layers"),
     "matplotlib": ("visualization",),
     "seaborn": ("visualization",),
     "huggingface_hub": ("huggingface", "corpora/hub", "encoders/pretrained"),

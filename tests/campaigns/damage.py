@@ -593,7 +593,8 @@ FIVE: kills.Command = ("5", "--npz-path", "e.npz", "--results-dir", "r9")
 
 
 def models(work: Path, rng: random.Random) -> Iterator[Damage]:
-    files = {"svm": "svm.safetensors", "mlp": "mlp.safetensors", "xgboost": "xgboost.json"}
+    names = ("svm", "logistic", "mlp")
+    files = {**{name: f"{name}.safetensors" for name in names}, "xgboost": "xgboost.json"}
     for name, weights in files.items():
         at = f"m/{NAME.format(name)}"
         for file in ("model.json", weights):
@@ -815,12 +816,15 @@ class Campaign:
         work = self.steps.folder
         harness.restore(work.with_name("work.base"), work)
         self.make_audio(work)
-        for command in (*(((*kills.THREE, "--classifier", name)) for name in ("svm", "mlp", "xgboost")), FOUR):
+        for command in (
+            *(((*kills.THREE, "--classifier", name)) for name in ("svm", "logistic", "mlp", "xgboost")),
+            FOUR,
+        ):
             kills.do(self.steps, command)
         harness.restore(work, work.with_name("work.base"))
         self.base = work.with_name("work.base")
         self.good = Good({"frames": 16000})
-        commands = (TWO, ENCODE, SVM, FOUR, FIVE, *(predict(name) for name in ("svm", "mlp", "xgboost")))
+        commands = (TWO, ENCODE, SVM, FOUR, FIVE, *(predict(name) for name in ("svm", "logistic", "mlp", "xgboost")))
         for command in commands:
             harness.restore(self.base, work)
             kills.do(self.steps, command)

@@ -43,7 +43,7 @@ STEPS: dict[str, kills.Command] = {
             "--classifier",
             name,
         )
-        for name in ("svm", "mlp", "xgboost")
+        for name in ("svm", "logistic", "mlp", "xgboost")
     },
     "4": ("4", "--results-dir", SMALL),
     "5": ("5", "--npz-path", "e.npz", "--results-dir", SMALL),

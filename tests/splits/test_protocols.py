@@ -154,7 +154,7 @@ def test_a_scaler_that_saw_everything_is_a_labelled_leak(script, tmp_path):
     assert "features standardised on all clips" in stamp["protocol_note"] and "-LEAK_scaler" in stamp["tag"]
     assert not np.allclose(honest.p_happy, leaky.p_happy, atol=1e-3)  # the scaler of the fold did not undo it
     assert not (tmp_path / "b" / "models").exists()
-    with pytest.raises(InputError, match="--classifier svm mlp"):
+    with pytest.raises(InputError, match="--classifier svm logistic mlp"):
         run(script, tmp_path, npz, "--leak", "scaler", "--classifier", "xgboost")
 
 

@@ -45,7 +45,7 @@ def test_every_step_with_an_encoder_of_published_width(ravdess, script, tmp_path
     script("5_visualization_umap").main(["--npz-path", str(npz), "--results-dir", str(results)])
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {(run["classifier"], run["protocol"]) for run in runs} == {
-        (classifier, cv) for classifier in ("svm", "mlp", "xgboost") for cv in ("speaker", "random")
+        (classifier, cv) for classifier in ("svm", "logistic", "mlp", "xgboost") for cv in ("speaker", "random")
     }
     assert all(run["clips"] == limit for run in runs)
 

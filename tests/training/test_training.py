@@ -31,7 +31,7 @@ def accuracy(frame):
 def test_every_classifier_finds_a_planted_effect(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted(effect=2.0))
     runs = run(script, tmp_path, npz, "--classifier", "all")
-    assert [stamp["classifier"] for _, stamp in runs.values()] == ["mlp", "svm", "xgboost"]
+    assert [stamp["classifier"] for _, stamp in runs.values()] == ["logistic", "mlp", "svm", "xgboost"]
     for frame, stamp in runs.values():
         assert accuracy(frame) > 0.9
         assert stamp["speakers_on_both_sides"] == 0 and "speaker-independent folds" in stamp["protocol_note"]
@@ -170,7 +170,7 @@ def test_the_same_command_writes_the_same_bytes(script, tmp_path):
     for name in ("a", "b"):
         run(script, tmp_path / name, npz)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert len(files) >= 3 * 4 + 6
+    assert len(files) >= 4 * 4 + 8
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 

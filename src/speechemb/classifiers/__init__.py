@@ -3,7 +3,8 @@
 `x` is float32 (n, d), `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
 in any split made while fitting. Scaling is part of the estimator, so it sees the training part only. Settings are
 keyword arguments; their defaults are the untuned classifier, `SPACES` in `training/tuning.py` lists those that can be
-tuned. The SVM, the MLP and XGBoost weight classes inversely to their frequency. Models are saved as safetensors or as
+tuned. The SVM, logistic regression, the MLP and XGBoost weight
+classes inversely to their frequency. Models are saved as safetensors or as
 XGBoost's JSON, never as a pickle. Folds are fitted in parallel, so a fit uses one thread of its library where possible.
 
 Importing this package loads the standard library only: step 3 takes the choices of `--classifier` from here.
@@ -18,14 +19,17 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-CLASSIFIERS = ("svm", "mlp", "xgboost")  # what --classifier takes
+CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")  # what --classifier takes
 
 # Settings that make a fit cheaper where many are compared with each other, to choose a layer or settings.
-DRAFT = {"mlp": {"networks": 1}}
+DRAFT = {"mlp": {"networks": 1}, "logistic": {"C": 30.0}}
+
+STANDARDISED = ("svm", "logistic", "mlp")  # those with a scaler of their own, which `--leak scaler` replaces
 
 # The module and the class of each name. `superb` is reached by --protocol superb only: it needs every layer.
 _CLASSES = {
     "svm": ("svm", "Svm"),
+    "logistic": ("logistic", "Logistic"),
     "mlp": ("mlp", "Mlp"),
     "xgboost": ("boosted_trees", "XGBoost"),
     "superb": ("superb", "Superb"),

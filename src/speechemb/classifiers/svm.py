@@ -5,13 +5,14 @@ The arrays go into a safetensors file, whichever library fitted the SVM, and a p
 
 import logging
 import warnings
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speechemb.classifiers import tensors
+from speechemb.classifiers import calibration, tensors
 from speechemb.splits.folds import inner_split
 
 
@@ -34,7 +35,8 @@ class Svm:
     def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Svm":
         train, valid = inner_split(y, group, self.seed)
         self._fit(x[train], y[train])
-        temperature = _temperature(*self._margins_and_winner(x[valid]), y[valid])
+        margins, winner = self._margins_and_winner(x[valid])
+        temperature = calibration.temperature(partial(_logits, margins, winner), y[valid])
         self._fit(x, y)
         self.arrays["temperature"] = np.array([temperature])
         return self
@@ -168,16 +170,3 @@ def _logits(margins: np.ndarray, winner: np.ndarray, temperature: float) -> np.n
     logits[rows, winner] = -np.inf
     logits[rows, winner] = np.maximum(own, logits.max(axis=1) + 1e-3)
     return logits
-
-
-def _temperature(margins: np.ndarray, winner: np.ndarray, y: np.ndarray) -> float:
-    """The temperature with the least negative log-likelihood."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
-    def loss(log_temperature: float) -> float:
-        logits = _logits(margins, winner, np.exp(log_temperature))
-        return -log_softmax(logits, axis=1)[np.arange(len(y)), y].mean()
-
-    best: Any = minimize_scalar(loss, bounds=(-4, 4), method="bounded")
-    return float(np.exp(best.x))

@@ -104,9 +104,10 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
         raise InputError(f"all clips are {classes[0]}: a classifier needs at least two classes (--emotions in step 1)")
     x = data.embeddings if recipe.layer == "auto" else data.features(recipe.layer)
     if recipe.leak == "scaler":
-        if recipe.classifier not in ("svm", "mlp"):
+        if recipe.classifier not in classifiers.STANDARDISED:
             raise InputError(
-                f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier svm mlp"
+                f"--leak scaler: {recipe.classifier} does not scale its features: use --classifier "
+                + " ".join(classifiers.STANDARDISED)
             )
         x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)  # the leak: mean and deviation include the test clips
     return Task(
@@ -132,7 +133,9 @@ def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
     if recipe.trials:
         settings, trials = tuning.best_settings(recipe.classifier, draft, x, y, group, recipe.seed, recipe.trials)
         choices |= {"settings": json.dumps(settings, sort_keys=True)}
-    return Fitted(make(**settings).fit(x, y, group), layer, settings, choices, trials)
+    classifier = make(**settings).fit(x, y, group)
+    choices |= getattr(classifier, "chosen", {})  # settings that the classifier chose itself
+    return Fitted(classifier, layer, settings, choices, trials)
 
 
 def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.ndarray]:

@@ -124,6 +124,8 @@ class TrainingRun:
         speakers = np.unique(within_corpus(data.corpora, data.speakers))
         found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
         found["speakers"] = int((speakers != "").sum())
+        if chosen := getattr(final.classifier, "chosen", {}):
+            found["chosen"] = chosen
         persistence.save(
             folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found}, files
         )
