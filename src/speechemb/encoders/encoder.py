@@ -45,7 +45,7 @@ class PretrainedEncoder:
         self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
         self._reference: Any = None
-        network = pretrained.FAMILIES[identity["model_type"]].network
+        network = pretrained.network_of(identity)
         model = model.eval().requires_grad_(False).to(device)
         if precision == "auto" and self.precision != "fp32":
             self._reference = network(model, torch.float32)
@@ -168,7 +168,7 @@ def _preferred(device: torch.device) -> str:
     return "bf16" if capable and (capable.get("avx512_bf16") or capable.get("amx_bf16")) else "fp32"
 
 
-def load_pretrained(model: str, device: str, precision: str) -> PretrainedEncoder:
+def load_pretrained(model: str, device: str, precision: str, context: str | None = None) -> PretrainedEncoder:
     """The encoder named by a tag, a hub id with optional `@revision`, or a folder (an existing folder wins).
 
     Raises:
@@ -180,7 +180,10 @@ def load_pretrained(model: str, device: str, precision: str) -> PretrainedEncode
     if precision == "fp16" and chosen.type != "cuda":
         raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
     place = locate(model)
-    loaded = pretrained.from_folder(place) if isinstance(place, Path) else pretrained.from_hub(*place)
+    if isinstance(place, Path):
+        loaded = pretrained.from_folder(place, context)
+    else:
+        loaded = pretrained.from_hub(*place, context)
     return PretrainedEncoder(*loaded, chosen, precision)
 
 

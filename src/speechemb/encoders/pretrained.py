@@ -7,6 +7,7 @@ it is never given a folder's or a repository's name, so nothing that they hold c
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import TAGS, WITHOUT_HUB, configuration, wav2vec2, weights
+from speechemb.encoders import DEFAULT_CONTEXT, TAGS, WITHOUT_HUB, configuration, wav2vec2, weights, whisper
 from speechemb.encoders.family import Family
 from speechemb.encoders.names import like
 from speechemb.errors import InputError, first
@@ -23,18 +24,35 @@ from speechemb.paths import shown
 log = logging.getLogger(__name__)
 
 # config.json's model_type -> its family. A new family is a module with a `Family`, and a line here.
-FAMILIES: dict[str, Family] = {"wavlm": wav2vec2.FAMILY, "hubert": wav2vec2.FAMILY, "wav2vec2": wav2vec2.FAMILY}
+FAMILIES: dict[str, Family] = {
+    "wavlm": wav2vec2.FAMILY,
+    "hubert": wav2vec2.FAMILY,
+    "wav2vec2": wav2vec2.FAMILY,
+    "whisper": whisper.FAMILY,
+}
 _ADAPTER = "adapter_config.json"
 
 
-def from_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """(model, identity); the identity's revision is a hash of the files that determine the output."""
+def network_of(identity: dict[str, Any]) -> Callable[[Any, torch.dtype], Any]:
+    """What runs a loaded model with this identity: (model, dtype) -> the family's network."""
+    family = FAMILIES[identity["model_type"]]
+    return partial(family.network, context=identity["context"]) if family.contexts else family.network
+
+
+def from_folder(folder: Path, context: str | None) -> tuple[Any, dict[str, Any]]:
+    """(model, identity); the identity's revision is a hash of the files that determine the output.
+
+    `context`: which of the family's contexts; another one than those stands for the default.
+    """
     given = f"--model {shown(folder)}"
-    return _load(given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None)
+    model, identity = _load(
+        given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None
+    )
+    return model, _with_context(identity, context)
 
 
-def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
-    """(model, identity); the identity's revision is the hub's commit."""
+def from_hub(hub_id: str, revision: str, context: str | None) -> tuple[Any, dict[str, Any]]:
+    """The same of a repository on the hub; the identity's revision is the hub's commit."""
     from speechemb import huggingface
 
     given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
@@ -48,7 +66,15 @@ def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
             raise InputError(f"{given}: has no {configuration.CONFIG}; give a repository that holds a model's weights")
         for name in (configuration.PROCESSOR, configuration.PREPROCESSOR):
             get(name)
-        return _load(given, config.parent, get, hub_id, commit)
+        model, identity = _load(given, config.parent, get, hub_id, commit)
+    return model, _with_context(identity, context)
+
+
+def _with_context(identity: dict[str, Any], context: str | None) -> dict[str, Any]:
+    contexts = FAMILIES[identity["model_type"]].contexts
+    if not contexts:
+        return identity
+    return {**identity, "context": context if context in contexts else DEFAULT_CONTEXT}
 
 
 def _load(
