@@ -28,6 +28,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--layers", default="all", help=layers)
     pooling = "pooling over the frames of a clip; several are concatenated"
     cli.add_words(parser, "--pooling", ["mean"], pooling, known=encoders.POOLINGS)
+    context = f"of Whisper: the 30 s window as published, or the clip alone (default: {encoders.DEFAULT_CONTEXT})"
+    add("--context", choices=encoders.CONTEXTS, help=context)
     add("--out", type=Path, metavar="NPZ", help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
     batch = "seconds of audio per batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)"
     add("--batch-seconds", type=cli.positive, metavar="S", help=batch)
@@ -50,13 +52,13 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.layers import parse_layers
 
     clips, excluded, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
-    tag = encoders.tag_of(args.model)
+    tag = encoders.tag_of(args.model, args.context)
     out = paths.output(args.out) if args.out else default_out(tag)
     source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
     atomic.check_writable(out.parent)
     # A resumed run keeps the precision it started with.
     begun = None if args.overwrite else resume.recorded_precision(out)
-    model = encoders.load(args.model, args.device, begun or args.precision)
+    model = encoders.load(args.model, args.device, begun or args.precision, args.context)
     methods = model.own_pooling or args.pooling
     layers = parse_layers(args.layers, model.n_layers)
     command, precision = args.command, args.precision

@@ -109,3 +109,29 @@ def to_bin(folder: Path, rename: Callable[[str], str] = str) -> None:
     weights = load_file(folder / "model.safetensors")
     torch.save({rename(key): value for key, value in weights.items()}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
+
+
+def make_whisper(folder: Path, seed: int = 0, **changes) -> Path:
+    """Write a small random Whisper as published: `model.encoder.` and `model.decoder.` keys, biases and norms that show
+    when they are forgotten, sharp attention. Returns the folder."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    sizes = {"d_model": 48, "encoder_layers": 3, "encoder_attention_heads": 4, "encoder_ffn_dim": 96}
+    decoder = {"decoder_layers": 1, "decoder_attention_heads": 4, "decoder_ffn_dim": 32, "vocab_size": 60}
+    tokens = {"pad_token_id": 50, "bos_token_id": 50, "eos_token_id": 50, "decoder_start_token_id": 51}
+    config = WhisperConfig(**{**sizes, **decoder, **tokens, "suppress_tokens": None, **changes})
+    torch.manual_seed(seed)
+    model = WhisperForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") or "norm" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            if "q_proj.weight" in name or "k_proj.weight" in name:
+                parameter.mul_(10)
+            elif "layers" in name or "conv" in name:
+                parameter.mul_(3)
+    folder = Path(folder)
+    model.save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+    return folder

@@ -23,12 +23,21 @@ TAGS = {
     "hubert_base": "facebook/hubert-base-ls960",
     "hubert_large": "facebook/hubert-large-ll60k",
     "wav2vec2_base": "facebook/wav2vec2-base",
+    "whisper_tiny": "openai/whisper-tiny",
+    "whisper_tiny_en": "openai/whisper-tiny.en",
+    "whisper_base": "openai/whisper-base",
+    "whisper_small": "openai/whisper-small",
+    "whisper_medium": "openai/whisper-medium",
+    "whisper_large_v3": "openai/whisper-large-v3",
     "wavlm_nano": "models/wavlm-nano",
 }
 ACOUSTIC = "acoustic"  # the baseline without a network: its tag and its name for --model
 DEFAULT = "wavlm_base"
 WITHOUT_HUB = f"take --model wavlm_nano or --model {ACOUSTIC}, which need no download"
 POOLINGS = ("mean", "std", "max", "first", "last")
+# What Whisper computes of a clip: the window of 30 s with silence after the clip, as published, or the clip alone.
+CONTEXTS = ("window", "clip")
+DEFAULT_CONTEXT = "window"
 
 
 class Encoder(Protocol):
@@ -65,30 +74,37 @@ class Encoder(Protocol):
 
 # What the identities of two encoders that give the same output share. Names and revisions may differ: a folder may
 # hold the weights of a hub model.
-_OUTPUT = ("model_type", "weights_sha256", "config_sha256", "do_normalize", "forward")
+_OUTPUT = ("model_type", "weights_sha256", "config_sha256", "do_normalize", "forward", "context")
 
 
-def tag_of(model: str) -> str:
+def tag_of(model: str, context: str | None = None) -> str:
     """The encoder's tag in file names, see `names.tag_of`."""
     from speechemb.encoders import names
 
-    return names.tag_of(model)
+    return names.tag_of(model, context)
 
 
-def load(model: str, device: str = "auto", precision: str = "auto") -> Encoder:
+def load(model: str, device: str = "auto", precision: str = "auto", context: str | None = None) -> Encoder:
     """The encoder that `--model` names: a tag, `acoustic`, a folder, or a hub id with optional `@revision`.
 
+    `context`: one of CONTEXTS for a Whisper (default: DEFAULT_CONTEXT), None for other encoders.
+
     Raises:
-        InputError: the model is not there or not of a supported family, its weights do not fit, or the device is
-            missing or lacks `precision`.
+        InputError: the model is not there or not of a supported family, its weights do not fit, it has no `context`,
+            or the device is missing or lacks `precision`.
     """
+    found: Encoder
     if model == ACOUSTIC:
         from speechemb.encoders.acoustic import Acoustic
 
-        return Acoustic()
-    from speechemb.encoders.encoder import load_pretrained
+        found = Acoustic()
+    else:
+        from speechemb.encoders.encoder import load_pretrained
 
-    return load_pretrained(model, device, precision)
+        found = load_pretrained(model, device, precision, context)
+    if context and found.identity.get("context") != context:
+        raise InputError(f"--context {context}: is for Whisper encoders only; leave it out with --model {model}")
+    return found
 
 
 def load_recorded(wanted: dict[str, Any], source: str, precision: str, device: str = "auto") -> Encoder:
@@ -107,7 +123,7 @@ def load_recorded(wanted: dict[str, Any], source: str, precision: str, device: s
         from speechemb.encoders.encoder import available_precision, load_pretrained
 
         source = names.at_commit(source, wanted)
-        found = load_pretrained(source, device, available_precision(precision, device))
+        found = load_pretrained(source, device, available_precision(precision, device), wanted.get("context"))
     if not same_output(wanted, found.identity):
         raise InputError(
             f"the model was trained on {wanted.get('name')} at {wanted.get('revision')}, but the encoder found is "

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,34 +67,36 @@ def settings_of(given: str, content: dict[str, Any], defaults: dict[str, Any], a
     """
     known = [*_COUNTS, *_LISTS, *_FLAGS, "layer_norm_eps", "hidden_act", "feat_extract_activation", "feat_extract_norm"]
     values = {key: content.get(key, defaults[key]) for key in known if key in defaults}
-    for fault in _faults(values, activations):
+    return without_faults(given, values, _faults(values, activations))
+
+
+def without_faults(given: str, values: dict[str, Any], faults: Iterable[str]) -> dict[str, Any]:
+    """The values, if there is no fault; else an InputError names the first."""
+    for fault in faults:
         raise InputError(f"{given}: config.json is not valid: {fault}; get it again, or give another model")
     return values
 
 
 def _faults(values: dict[str, Any], activations: set[str]):
     """What is wrong with the values, in words; one after the other, because each check relies on those before it."""
-    for key, (low, high) in _COUNTS.items():
-        if key in values and not (key == "adapter_attn_dim" and values[key] is None):
-            if not _is_count(values[key], low, high):
-                yield f"{key} is {_shown(values[key])}, not a whole number from {low} to {high}"
+    given = {key: value for key, value in values.items() if not (key == "adapter_attn_dim" and value is None)}
+    yield from counts_out_of_range(given, _COUNTS)
     for key, (low, high) in _LISTS.items():
         entries = values[key]
         if not isinstance(entries, (list, tuple)) or not 1 <= len(entries) <= _MAX_CONVOLUTIONS:
-            yield f"{key} is {_shown(entries)}, not a list of 1 to {_MAX_CONVOLUTIONS} numbers"
+            yield f"{key} is {shown(entries)}, not a list of 1 to {_MAX_CONVOLUTIONS} numbers"
         if wrong := [entry for entry in entries if not _is_count(entry, low, high)]:
-            yield f"{key} holds {_shown(wrong[0])}, not a whole number from {low} to {high}"
+            yield f"{key} holds {shown(wrong[0])}, not a whole number from {low} to {high}"
         values[key] = list(entries)
     for key in _FLAGS:
         if key in values and not isinstance(values[key], bool):
-            yield f"{key} is {_shown(values[key])}, not true or false"
+            yield f"{key} is {shown(values[key])}, not true or false"
     eps = values["layer_norm_eps"]
     if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 < eps < 1:
-        yield f"layer_norm_eps is {_shown(eps)}, not a number between 0 and 1"
+        yield f"layer_norm_eps is {shown(eps)}, not a number between 0 and 1"
     words = {"feat_extract_norm": {"group", "layer"}, "hidden_act": activations, "feat_extract_activation": activations}
     for key, allowed in words.items():
-        if not isinstance(values[key], str) or values[key] not in allowed:
-            yield f"{key} is {_shown(values[key])}, not one of {first(sorted(allowed), 5)}"
+        yield from not_among(values, key, allowed)
     yield from _contradictions(values)
 
 
@@ -113,11 +116,25 @@ def _contradictions(values: dict[str, Any]):
         yield f"max_bucket_distance {values['max_bucket_distance']} is not above a quarter of num_buckets"
 
 
+def counts_out_of_range(values: dict[str, Any], ranges: dict[str, tuple[int, int]]) -> Iterator[str]:
+    """What is wrong with those of the values that have a range (lowest, highest), in words."""
+    for key, (low, high) in ranges.items():
+        if key in values and not _is_count(values[key], low, high):
+            yield f"{key} is {shown(values[key])}, not a whole number from {low} to {high}"
+
+
+def not_among(values: dict[str, Any], key: str, allowed: set[str]) -> Iterator[str]:
+    """What is wrong with a value that has to be one of some words."""
+    if not isinstance(values[key], str) or values[key] not in allowed:
+        yield f"{key} is {shown(values[key])}, not one of {first(sorted(allowed), 5)}"
+
+
 def _is_count(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a file, short enough for an error of one line."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**18 else "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -130,10 +147,9 @@ def frame_geometry(kernels: list[int], strides: list[int]) -> tuple[int, int]:
     return reach, hop
 
 
-def check_size(given: str, values: dict[str, Any], stored: int) -> None:
-    """Raise an InputError if the network has more parameters than the weights' files (`stored` bytes) can hold, or
-    than fit into the memory: checked before a single one is allocated."""
-    count = _parameters(values)
+def check_size(given: str, count: int, stored: int) -> None:
+    """Raise an InputError if the network's parameters, `count`, are more than the weights' files (`stored` bytes) can
+    hold, or than fit into the memory: checked before a single one is allocated."""
     if count > stored:
         what = f"config.json asks for {count:,} parameters, and the files hold {stored:,} bytes"
         raise InputError(f"{given}: weights do not fit config.json: {what}; get both files again")
@@ -145,8 +161,8 @@ def check_size(given: str, values: dict[str, Any], stored: int) -> None:
         )
 
 
-def _parameters(values: dict[str, Any]) -> int:
-    """The number of parameters, without biases and norms."""
+def parameters(values: dict[str, Any]) -> int:
+    """The number of parameters of a WavLM, HuBERT or wav2vec 2.0, without biases and norms."""
     width, inner = values["hidden_size"], values["intermediate_size"]
     inputs = [1, *values["conv_dim"]]
     count = sum(a * b * k for a, b, k in zip(inputs, values["conv_dim"], values["conv_kernel"], strict=False))
@@ -156,7 +172,7 @@ def _parameters(values: dict[str, Any]) -> int:
     return count + values["num_hidden_layers"] * (4 * width * width + 2 * width * inner)
 
 
-def normalizes(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, str]:
+def preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, str]:
     """Whether the model takes recordings of zero mean and unit variance, and the file that says so.
 
     Without such a file (a model's `save_pretrained` and a Trainer's checkpoint write none): the published default,
@@ -166,6 +182,21 @@ def normalizes(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, 
     Raises:
         InputError: the file is not a Wav2Vec2FeatureExtractor's, or for another sampling rate.
     """
+    content, name = feature_extractor(given, folder, "Wav2Vec2FeatureExtractor")
+    if content is None:
+        return values["feat_extract_norm"] == "layer", name
+    normalize = content.get("do_normalize", True)
+    if not isinstance(normalize, bool):
+        raise InputError(f"{given}: {name} is not a Wav2Vec2FeatureExtractor's; get it again")
+    return normalize, name
+
+
+def feature_extractor(given: str, folder: Path, kind: str) -> tuple[dict[str, Any] | None, str]:
+    """The settings of the model's feature extractor and the file that holds them; None and "default" without one.
+
+    Raises:
+        InputError: it is of another kind (transformers' name of its class), or for another sampling rate.
+    """
     # The order of transformers: newer versions nest the feature extractor's settings in the processor's.
     content, name = None, PROCESSOR
     if (folder / PROCESSOR).is_file():
@@ -174,16 +205,14 @@ def normalizes(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, 
     if content is None:
         name = PREPROCESSOR
         if not (folder / name).is_file():
-            return values["feat_extract_norm"] == "layer", "default"
+            return None, "default"
         content = read_json(given, folder / name)
-    kind = content.get("feature_extractor_type", "Wav2Vec2FeatureExtractor") if isinstance(content, dict) else None
-    normalize = content.get("do_normalize", True) if isinstance(content, dict) else None
-    if kind != "Wav2Vec2FeatureExtractor" or not isinstance(normalize, bool):
-        raise InputError(f"{given}: {name} is not a Wav2Vec2FeatureExtractor's; get it again")
+    if not isinstance(content, dict) or content.get("feature_extractor_type", kind) != kind:
+        raise InputError(f"{given}: {name} is not a {kind}'s; get it again")
     rate = content.get("sampling_rate", SAMPLE_RATE)
     if isinstance(rate, bool) or rate != SAMPLE_RATE:
-        raise InputError(f"{given}: {name}: expects {_shown(rate)} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
-    return normalize, name
+        raise InputError(f"{given}: {name}: expects {shown(rate)} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
+    return content, name
 
 
 def digest(model_type: str, values: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """A pretrained speech encoder: recordings in, pooled hidden states of every layer out."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class PretrainedEncoder:
         self.batch_seconds = CPU_BATCH_S if on_cpu else FORWARD_S
         self.precision = _preferred(device) if precision == "auto" else precision
         self._reference: Any = None
-        network = pretrained.FAMILIES[identity["model_type"]]
+        network = pretrained.network_of(identity)
         model = model.eval().requires_grad_(False).to(device)
         if precision == "auto" and self.precision != "fp32":
             self._reference = network(model, torch.float32)
@@ -95,7 +95,7 @@ class PretrainedEncoder:
     ) -> dict[int, Statistics]:
         """Frame statistics of every recording at every layer in `layers`, one row per recording."""
         found: dict[int, list[Statistics | None]] = {n: [None] * len(waveforms) for n in layers}
-        for numbers, waves in _passes(self._windows(waveforms)):
+        for numbers, waves in _passes(self._windows(waveforms), self._network.cost):
             self._check(waves, layers[-1])
             for n, stretches in enumerate(self._network.layers(waves, layers[-1])):
                 if n in found:
@@ -128,16 +128,23 @@ def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
 
 
-def _passes(windows: Iterable[tuple[int, torch.Tensor]]) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-    """The numbered windows in order, divided into passes of at most FORWARD_S of audio: their numbers, the windows."""
+def _passes(
+    windows: Iterable[tuple[int, torch.Tensor]], cost: Callable[[int], int]
+) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+    """The numbered windows in order, divided into passes of at most FORWARD_S of audio: their numbers, the windows.
+
+    `cost`: the number of samples that the network computes for a window of so many.
+    """
     numbers: list[int] = []
     waves: list[torch.Tensor] = []
+    total = 0
     for number, window in windows:
-        if waves and sum(map(len, waves)) + len(window) > FORWARD_S * SAMPLE_RATE:
+        if waves and total + cost(len(window)) > FORWARD_S * SAMPLE_RATE:
             yield numbers, waves
-            numbers, waves = [], []
+            numbers, waves, total = [], [], 0
         numbers.append(number)
         waves.append(window)
+        total += cost(len(window))
     if waves:
         yield numbers, waves
 
@@ -161,7 +168,7 @@ def _preferred(device: torch.device) -> str:
     return "bf16" if capable and (capable.get("avx512_bf16") or capable.get("amx_bf16")) else "fp32"
 
 
-def load_pretrained(model: str, device: str, precision: str) -> PretrainedEncoder:
+def load_pretrained(model: str, device: str, precision: str, context: str | None = None) -> PretrainedEncoder:
     """The encoder named by a tag, a hub id with optional `@revision`, or a folder (an existing folder wins).
 
     Raises:
@@ -173,7 +180,10 @@ def load_pretrained(model: str, device: str, precision: str) -> PretrainedEncode
     if precision == "fp16" and chosen.type != "cuda":
         raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
     place = locate(model)
-    loaded = pretrained.from_folder(place) if isinstance(place, Path) else pretrained.from_hub(*place)
+    if isinstance(place, Path):
+        loaded = pretrained.from_folder(place, context)
+    else:
+        loaded = pretrained.from_hub(*place, context)
     return PretrainedEncoder(*loaded, chosen, precision)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from speechemb.encoders import ACOUSTIC, TAGS
+from speechemb.encoders import ACOUSTIC, DEFAULT_CONTEXT, TAGS
 from speechemb.errors import InputError
 from speechemb.paths import existing
 
@@ -20,17 +20,18 @@ _GENERIC = set(
 _MAX_TAG = 100
 
 
-def tag_of(model: str) -> str:
+def tag_of(model: str, context: str | None = None) -> str:
     """The encoder's tag in file names: a tag of TAGS (also for its hub id), or else a slug of the name's last part.
 
     A last part such as `checkpoint-500` or `final` is joined with the folders above it: `run1_checkpoint_500`. A tag
-    consists of a-z, 0-9 and _, and has at most 100 characters.
+    consists of a-z, 0-9 and _, and has at most 100 characters. A `context` other than the default is its last word.
     """
     name, _, revision = model.partition("@")
     if existing(model).is_dir():
         name, revision = model, ""
     tag = name if name in (*TAGS, ACOUSTIC) else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
-    slug = "_".join(filter(None, [tag or _slug_of_path(name), _slug(revision)]))
+    variant = context if context != DEFAULT_CONTEXT else None
+    slug = "_".join(filter(None, [tag or _slug_of_path(name), _slug(revision), variant]))
     if len(slug) > _MAX_TAG:
         slug = f"{slug[: _MAX_TAG - 9]}_{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
     return slug

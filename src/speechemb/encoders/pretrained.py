@@ -7,6 +7,7 @@ it is never given a folder's or a repository's name, so nothing that they hold c
 import hashlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,44 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import TAGS, WITHOUT_HUB, configuration, wav2vec2, weights
+from speechemb.encoders import DEFAULT_CONTEXT, TAGS, WITHOUT_HUB, configuration, wav2vec2, weights, whisper
+from speechemb.encoders.family import Family
 from speechemb.encoders.names import like
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 
 log = logging.getLogger(__name__)
 
-# config.json's model_type -> the class that runs the model: `Network(model, dtype)` with `frames` and `layers` as
-# wav2vec2.Network has them. A new family is a module with such a class, and a line here.
-FAMILIES = {"wavlm": wav2vec2.Network, "hubert": wav2vec2.Network, "wav2vec2": wav2vec2.Network}
+# config.json's model_type -> its family. A new family is a module with a `Family`, and a line here.
+FAMILIES: dict[str, Family] = {
+    "wavlm": wav2vec2.FAMILY,
+    "hubert": wav2vec2.FAMILY,
+    "wav2vec2": wav2vec2.FAMILY,
+    "whisper": whisper.FAMILY,
+}
 _ADAPTER = "adapter_config.json"
 
 
-def from_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """(model, identity); the identity's revision is a hash of the files that determine the output."""
+def network_of(identity: dict[str, Any]) -> Callable[[Any, torch.dtype], Any]:
+    """What runs a loaded model with this identity: (model, dtype) -> the family's network."""
+    family = FAMILIES[identity["model_type"]]
+    return partial(family.network, context=identity["context"]) if family.contexts else family.network
+
+
+def from_folder(folder: Path, context: str | None) -> tuple[Any, dict[str, Any]]:
+    """(model, identity); the identity's revision is a hash of the files that determine the output.
+
+    `context`: which of the family's contexts; another one than those stands for the default.
+    """
     given = f"--model {shown(folder)}"
-    return _load(given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None)
+    model, identity = _load(
+        given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None
+    )
+    return model, _with_context(identity, context)
 
 
-def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
-    """(model, identity); the identity's revision is the hub's commit."""
+def from_hub(hub_id: str, revision: str, context: str | None) -> tuple[Any, dict[str, Any]]:
+    """The same of a repository on the hub; the identity's revision is the hub's commit."""
     from speechemb import huggingface
 
     given = f"--model {hub_id}" + (f"@{revision}" if revision != "main" else "")
@@ -48,7 +66,15 @@ def from_hub(hub_id: str, revision: str) -> tuple[Any, dict[str, Any]]:
             raise InputError(f"{given}: has no {configuration.CONFIG}; give a repository that holds a model's weights")
         for name in (configuration.PROCESSOR, configuration.PREPROCESSOR):
             get(name)
-        return _load(given, config.parent, get, hub_id, commit)
+        model, identity = _load(given, config.parent, get, hub_id, commit)
+    return model, _with_context(identity, context)
+
+
+def _with_context(identity: dict[str, Any], context: str | None) -> dict[str, Any]:
+    contexts = FAMILIES[identity["model_type"]].contexts
+    if not contexts:
+        return identity
+    return {**identity, "context": context if context in contexts else DEFAULT_CONTEXT}
 
 
 def _load(
@@ -68,12 +94,13 @@ def _load(
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         what = f"is a {model_type} model" if isinstance(model_type, str) else "config.json names no model_type"
         raise InputError(f"{given}: {what}; give one of type {', '.join(FAMILIES)}")
-    config_class, activations = _family(model_type)
-    settings = configuration.settings_of(given, content, config_class().to_dict(), activations)
-    normalize, source = configuration.normalizes(given, folder, settings)
+    family = FAMILIES[model_type]
+    config_class, activations = _known(model_type)
+    settings = family.settings(given, content, config_class().to_dict(), activations)
+    normalize, source = family.preprocessing(given, folder, settings)
     files = weights.files_of(given, get, content.get("transformers_weights"))
-    configuration.check_size(given, settings, sum(path.stat().st_size for path in files))
-    model = _built(given, config_class(**settings), weights.read(given, files))
+    configuration.check_size(given, family.parameters(settings), sum(path.stat().st_size for path in files))
+    model = _built(given, family, config_class(**settings), weights.read(given, files, family.renamed))
     if source == "default":
         how = "normalised to zero mean and unit variance" if normalize else "not normalised"
         log.warning("%s: has no %s; recordings are %s", given, configuration.PREPROCESSOR, how)
@@ -84,8 +111,8 @@ def _load(
         "name": name,
         "revision": commit or _revision([config, *extras, *files]),
         "model_type": model_type,
-        "n_layers": settings["num_hidden_layers"],
-        "dim": settings["hidden_size"],
+        "n_layers": model.config.num_hidden_layers,
+        "dim": model.config.hidden_size,
         "do_normalize": normalize,
         "sampling_rate": SAMPLE_RATE,
         "preprocessor": source,
@@ -99,7 +126,7 @@ def _revision(files: list[Path]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _family(model_type: str) -> tuple[Any, set[str]]:
+def _known(model_type: str) -> tuple[Any, set[str]]:
     """transformers' configuration class of a family, and the names of its activation functions."""
     import transformers
     from transformers.activations import ACT2FN
@@ -109,19 +136,19 @@ def _family(model_type: str) -> tuple[Any, set[str]]:
     return transformers.CONFIG_MAPPING[model_type], set(ACT2FN)
 
 
-def _built(given: str, config: Any, tensors: dict[str, torch.Tensor]) -> Any:
+def _built(given: str, family: Family, config: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """The model with these weights, in fp32."""
     import transformers
 
-    network: Any = transformers.MODEL_MAPPING[type(config)]
+    class_of: Any = family.model_class or transformers.MODEL_MAPPING.__getitem__
     try:
-        model, info = network.from_pretrained(
+        model, info = class_of(type(config)).from_pretrained(
             None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
         )
     except RuntimeError as error:  # shapes that differ
         raise InputError(f"{given}: weights do not fit config.json; get both files again") from error
     missing = sorted(key for key in info["missing_keys"] if weights.is_used(key))
-    too_many = sorted(key for key in info["unexpected_keys"] if "encoder.layers." in key)
+    too_many = sorted(key for key in info["unexpected_keys"] if family.required in key)
     # transformers would only warn, and use random weights for those that are missing
     if missing or too_many:
         what = f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not have"

@@ -9,22 +9,21 @@ query, key, value and WavLM's gate are one product.
 
 from collections.abc import Iterator
 from copy import deepcopy
-from itertools import groupby
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from speechemb.encoders import configuration
+from speechemb.encoders.family import Family
 from speechemb.encoders.feature_encoder import FeatureEncoder
 from speechemb.encoders.kernels import Linear, layer_norm, packs
+from speechemb.encoders.packing import Stretches, split, stretches_of
 
-TOGETHER = 512  # frames of equally long clips that go through attention together
 POSITION_STEP = 32  # frames: lengths are rounded up to a multiple, because each new length costs oneDNN 40 ms
 # On processors with AMX, oneDNN's grouped bf16 convolution gives wrong numbers for groups of fewer channels (cosine
 # to fp32 as low as 0.13), packed or not. Published models have 48 or more; smaller ones convolve in fp32.
 MIN_GROUP_CHANNELS = 16
-
-Stretches = list[tuple[int, int]]  # (clips, frames of each) of neighbouring clips of equal length
 
 
 class Network:
@@ -49,6 +48,10 @@ class Network:
             samples = (samples - kernel) // stride + 1
         return samples
 
+    def cost(self, samples: int) -> int:
+        """Number of samples that are computed for a clip of so many."""
+        return samples
+
     def layers(self, waves: list[torch.Tensor], last: int) -> Iterator[list[torch.Tensor]]:
         """Hidden states of layer 0 (the projected CNN features) up to layer `last`, one layer at a time.
 
@@ -56,7 +59,7 @@ class Network:
         neighbouring clips of T frames, in order.
         """
         frames = [self.frames(len(wave)) for wave in waves]
-        stretches = _stretches(frames)
+        stretches = stretches_of(frames)
         hidden = torch.cat([self.feature_encoder(wave) for wave in waves])
         if self.feature_norm is not None:
             hidden = layer_norm(self.feature_norm, hidden)
@@ -64,12 +67,12 @@ class Network:
         hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
         if not self.config.do_stable_layer_norm:
             hidden = layer_norm(self.norm, hidden)
-        yield _split(hidden, stretches)
+        yield split(hidden, stretches)
         longest = max(frames)
         bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
         for block in self.blocks[:last]:
             hidden = block(hidden, stretches, bias)
-            yield _split(hidden, stretches)
+            yield split(hidden, stretches)
 
 
 class _Position:
@@ -159,7 +162,7 @@ class _Attention:
         self, x: torch.Tensor, residual: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None
     ) -> torch.Tensor:
         mixed = []
-        for clips in _split(self.project(x), stretches):
+        for clips in split(self.project(x), stretches):
             n, frames, _ = clips.shape
             qkv = clips[:, :, : 3 * x.shape[1]].view(n, frames, 3, self.heads, self.head_dim)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
@@ -187,16 +190,10 @@ def _attend(
     return torch.matmul(torch.softmax(scores, dim=-1, out=scores).to(q.dtype), v)
 
 
-def _stretches(frames: list[int]) -> Stretches:
-    """The stretches of clips with these numbers of frames, each of at most TOGETHER frames or of one clip."""
-    stretches = []
-    for length, group in groupby(frames):
-        clips, most = len(list(group)), max(1, TOGETHER // length)
-        stretches += [(min(most, clips - i), length) for i in range(0, clips, most)]
-    return stretches
-
-
-def _split(packed: torch.Tensor, stretches: Stretches) -> list[torch.Tensor]:
-    """(frames of all clips, D) -> one view (n, T, D) per stretch."""
-    parts = packed.split([clips * frames for clips, frames in stretches])
-    return [part.view(clips, frames, -1) for part, (clips, frames) in zip(parts, stretches, strict=True)]
+FAMILY = Family(
+    network=Network,
+    settings=configuration.settings_of,
+    parameters=configuration.parameters,
+    preprocessing=configuration.preprocessing,
+    required="encoder.layers.",
+)

@@ -56,8 +56,10 @@ def _is_name(name: Any) -> bool:
     return isinstance(name, str) and Path(name).name == name and "\\" not in name and name.endswith(known)
 
 
-def read(given: str, paths: list[Path]) -> dict[str, torch.Tensor]:
+def read(given: str, paths: list[Path], renamed: Callable[[str], str] = str) -> dict[str, torch.Tensor]:
     """The tensors of floating-point numbers in the files, on the CPU; no code in a .bin is run.
+
+    `renamed` gives a stored tensor's name in the model; those that it gives no name are not read.
 
     Raises:
         InputError: a file is truncated or holds something other than weights.
@@ -69,18 +71,20 @@ def read(given: str, paths: list[Path]) -> dict[str, torch.Tensor]:
         try:
             if path.suffix == ".safetensors":
                 with safe_open(path, framework="pt", device="cpu") as file:
-                    tensors |= {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                    keys = file.keys()
+                    tensors |= {renamed(key): file.get_tensor(key) for key in keys if renamed(key)}
             else:
                 mapped = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of pickle protocols
                     content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-                tensors |= content if isinstance(content, dict) else {}
+                items = content.items() if isinstance(content, dict) else ()
+                tensors |= {renamed(key): x for key, x in items if isinstance(key, str) and renamed(key)}
         except (SafetensorError, OSError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{given}: {path.name} is truncated or damaged ({brief(error)}); get it again") from error
         except (UnpicklingError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(f"{given}: {path.name} holds something other than weights; get it again") from error
-    floats = {key: x for key, x in tensors.items() if isinstance(key, str) and _is_float(x)}
+    floats = {key: x for key, x in tensors.items() if _is_float(x)}
     if not floats:
         raise InputError(f"{given}: {paths[0].name} holds no floating-point weights; get it again")
     return floats
