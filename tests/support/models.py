@@ -30,21 +30,20 @@ SHAPES = {
 }
 
 
-def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int = 0, **changes) -> Path:
-    """Write a random model of `family` (wavlm, hubert, wav2vec2) and `shape` (a key of SHAPES); returns the folder.
+def make_model(folder: Path, family: str, shape: str = "tiny_group", seed: int = 0, head: str = "", **changes) -> Path:
+    """Write a random model of `family` (a model_type) and `shape` (a key of SHAPES); returns the folder.
 
-    `changes` override the configuration, e.g. `num_hidden_layers=2`. The weights are as transformers initialises
-    them, but biases, norms and gates are moved off their trivial values and attention is sharp, so that a forgotten
-    bias, norm, gate, mask or scale shows.
+    `head`: the ending of a class with a head, such as "ForCTC". `changes` override the configuration, e.g.
+    `num_hidden_layers=2`. The weights are as transformers initialises them, but biases, norms and gates are moved off
+    their trivial values and attention is sharp, so that a forgotten bias, norm, gate, mask or scale shows.
     """
     import torch
-    from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WavLMConfig, WavLMModel
+    import transformers
 
-    config_class, model_class = {
-        "wavlm": (WavLMConfig, WavLMModel),
-        "hubert": (HubertConfig, HubertModel),
-        "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),
-    }[family]
+    config_class = transformers.CONFIG_MAPPING[family]
+    model_class = transformers.MODEL_MAPPING[config_class]
+    if head:
+        model_class = getattr(transformers, model_class.__name__.removesuffix("Model") + head)
     settings = SHAPES[shape] | changes
     if family != "wavlm":
         settings = {k: v for k, v in settings.items() if k not in ("num_buckets", "max_bucket_distance")}

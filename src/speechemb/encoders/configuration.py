@@ -96,7 +96,8 @@ def _faults(values: dict[str, Any], activations: set[str]):
         yield f"layer_norm_eps is {shown(eps)}, not a number between 0 and 1"
     words = {"feat_extract_norm": {"group", "layer"}, "hidden_act": activations, "feat_extract_activation": activations}
     for key, allowed in words.items():
-        yield from not_among(values, key, allowed)
+        if key in values:  # data2vec-audio has no feat_extract_norm
+            yield from not_among(values, key, allowed)
     yield from _contradictions(values)
 
 
@@ -184,7 +185,7 @@ def preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[boo
     """
     content, name = feature_extractor(given, folder, "Wav2Vec2FeatureExtractor")
     if content is None:
-        return values["feat_extract_norm"] == "layer", name
+        return values.get("feat_extract_norm", "layer") == "layer", name
     normalize = content.get("do_normalize", True)
     if not isinstance(normalize, bool):
         raise InputError(f"{given}: {name} is not a Wav2Vec2FeatureExtractor's; get it again")

@@ -15,7 +15,16 @@ import torch
 
 from speechemb.artifacts.provenance import sha256_file
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import DEFAULT_CONTEXT, TAGS, WITHOUT_HUB, configuration, wav2vec2, weights, whisper
+from speechemb.encoders import (
+    DEFAULT_CONTEXT,
+    TAGS,
+    WITHOUT_HUB,
+    configuration,
+    plain,
+    wav2vec2,
+    weights,
+    whisper,
+)
 from speechemb.encoders.family import Family
 from speechemb.encoders.names import like
 from speechemb.errors import InputError, first
@@ -27,8 +36,13 @@ log = logging.getLogger(__name__)
 FAMILIES: dict[str, Family] = {
     "wavlm": wav2vec2.FAMILY,
     "hubert": wav2vec2.FAMILY,
-    "wav2vec2": wav2vec2.FAMILY,
+    "wav2vec2": wav2vec2.FAMILY,  # XLS-R and MMS too
+    "unispeech": wav2vec2.FAMILY,
+    "unispeech-sat": wav2vec2.FAMILY,
     "whisper": whisper.FAMILY,
+    "data2vec-audio": plain.family("data2vec-audio"),
+    "wav2vec2-conformer": plain.family("wav2vec2-conformer"),
+    "sew": plain.family("sew"),
 }
 _ADAPTER = "adapter_config.json"
 

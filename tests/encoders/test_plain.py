@@ -1,0 +1,114 @@
+"""Encoder families through transformers itself, and fine-tuned checkpoints of every family."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from test_encoders import METHODS, check_invariance, error
+
+from models import configure, make_model, noise, spoil
+from speechemb import encoders
+from speechemb.encoders.pretrained import FAMILIES
+from speechemb.errors import InputError
+
+SEW = dict(conv_dim=(16, 16, 24, 32), conv_kernel=(10, 3, 1, 3), conv_stride=(5, 8, 1, 8), num_conv_pos_embeddings=16)
+PLAIN = {
+    "data2vec-audio": dict(num_conv_pos_embeddings=3, conv_pos_kernel_size=7),
+    "wav2vec2-conformer": dict(conv_depthwise_kernel_size=7),
+    "sew": SEW,
+}
+SECONDS = [1.3, 0.1, 0.7, 0.7, 0.31]
+
+
+def made(tmp_path, family, shape="tiny_layer", **changes):
+    return make_model(tmp_path / "model", family, shape, **PLAIN.get(family, {}) | changes)
+
+
+@pytest.mark.parametrize("family", ["unispeech", "unispeech-sat", *PLAIN])
+@pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])
+def test_layers_are_those_of_transformers_in_any_batch(tmp_path, family, shape):
+    check_invariance(made(tmp_path, family, shape), noise(SECONDS))
+
+
+@pytest.mark.parametrize("positions", ["rotary", None])
+def test_a_conformer_of_other_positions(tmp_path, positions):
+    folder = made(tmp_path, "wav2vec2-conformer", position_embeddings_type=positions)
+    check_invariance(folder, noise([0.5, 0.9]))
+
+
+@pytest.mark.parametrize("shape, changes", [("tiny_layer", {}), ("tiny_layer", {"adapter_attn_dim": 8})])
+def test_xls_r_and_mms(tmp_path, shape, changes):
+    check_invariance(make_model(tmp_path / "model", "wav2vec2", shape, **changes), noise([0.5, 0.9]))
+
+
+@pytest.mark.parametrize("head", ["ForCTC", "ForSequenceClassification"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fine_tuned_checkpoint_is_loaded_by_its_body(tmp_path, family, head):
+    """Its weights are stored under the family's prefix, beside a head that is ignored."""
+    check_invariance(made(tmp_path, family, head=head, vocab_size=5), noise([0.5, 0.9]))
+
+
+@pytest.mark.parametrize("family", PLAIN)
+def test_workers_beside_each_other_give_the_same_bytes(tmp_path, family):
+    encoder = encoders.load(str(made(tmp_path, family)), "cpu", "fp32")
+    waves = noise([0.5, 0.9, 0.3, 0.7] * 4)
+    made_by = []
+    for workers in (1, 4):
+        with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
+            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], [0, 1, 2, 3], METHODS), waves)))
+    for one, other in zip(*made_by, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", PLAIN)
+def test_half_precision_and_long_recordings(tmp_path, family):
+    folder, waves = str(made(tmp_path, family)), noise([31.0, 0.5])
+    full = encoders.load(folder, "cpu", "fp32").embed(waves, [0, 3], METHODS)
+    half = encoders.load(folder, "cpu", "bf16").embed(waves, [0, 3], METHODS)
+    assert full.shape == (2, 2, 5 * 48) and 0 < error(half, full) < 0.1
+
+
+@pytest.mark.parametrize("family", PLAIN)
+def test_the_recorded_encoder_is_found_again(tmp_path, family):
+    folder = made(tmp_path, family)
+    identity = encoders.load(str(folder), "cpu", "fp32").identity
+    assert encoders.load_recorded(identity, str(folder), "fp32", "cpu").identity == identity
+    spoil(folder, lambda weights: {key: x * 1.01 for key, x in weights.items()})
+    with pytest.raises(InputError, match="give the right one with --encoder"):
+        encoders.load_recorded(identity, str(folder), "fp32", "cpu")
+
+
+@pytest.mark.parametrize(
+    "family, changes, words",
+    [
+        ("wav2vec2-conformer", {"conv_depthwise_kernel_size": 8}, "conv_depthwise_kernel_size 8 is even"),
+        ("wav2vec2-conformer", {"conv_depthwise_kernel_size": "7"}, "conv_depthwise_kernel_size is '7', not a whole"),
+        ("wav2vec2-conformer", {"position_embeddings_type": "sine"}, "position_embeddings_type is 'sine', not one of"),
+        ("wav2vec2-conformer", {"position_embeddings_type": ["rotary"]}, "position_embeddings_type is .*, not one of"),
+        ("wav2vec2-conformer", {"num_attention_heads": 16}, "num_attention_heads 16 is odd"),
+        ("wav2vec2-conformer", {"rotary_embedding_base": 0}, "rotary_embedding_base is 0"),
+        ("data2vec-audio", {"conv_pos_kernel_size": 10**9}, "conv_pos_kernel_size is 1000000000"),
+        ("data2vec-audio", {"hidden_size": 8192, "intermediate_size": 65536}, "config.json asks for .* parameters"),
+        ("sew", {"squeeze_factor": 0}, "squeeze_factor is 0"),
+        ("sew", {"num_hidden_layers": 4}, "weights do not fit config.json: they lack"),
+        ("sew", {"num_hidden_layers": 2}, "weights do not fit config.json: they hold"),
+        ("sew", {"feat_extract_norm": "batch"}, "feat_extract_norm is 'batch'"),
+        ("data2vec-audio", {"model_type": "bert"}, "is a bert model; give one of type wavlm, .*data2vec-audio.*sew"),
+    ],
+)
+def test_a_damaged_config_is_refused_in_one_line(tmp_path, family, changes, words):
+    folder = made(tmp_path, family)
+    configure(folder, **changes)
+    with pytest.raises(InputError, match=words) as caught:
+        encoders.load(str(folder), "cpu", "fp32")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("family", PLAIN)
+def test_weights_that_are_not_finite_are_named(tmp_path, family, caplog):
+    folder = made(tmp_path, family)
+    spoil(folder, lambda weights: {key: x * torch.nan for key, x in weights.items()})
+    encoders.load(str(folder), "cpu", "fp32")
+    assert "not finite" in caplog.text
