@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from test_encoders import METHODS, check_invariance, error
+from test_encoders import METHODS, check_invariance, error, pooled
 
 from models import configure, make_model, noise, spoil
 from speechemb import encoders
@@ -13,16 +13,24 @@ from speechemb.encoders.pretrained import FAMILIES
 from speechemb.errors import InputError
 
 SEW = dict(conv_dim=(16, 16, 24, 32), conv_kernel=(10, 3, 1, 3), conv_stride=(5, 8, 1, 8), num_conv_pos_embeddings=16)
+CONFORMER = dict(conv_depthwise_kernel_size=7)
 PLAIN = {
     "data2vec-audio": dict(num_conv_pos_embeddings=3, conv_pos_kernel_size=7),
-    "wav2vec2-conformer": dict(conv_depthwise_kernel_size=7),
+    "wav2vec2-conformer": CONFORMER,
     "sew": SEW,
 }
+BERT = "wav2vec2-bert"
 SECONDS = [1.3, 0.1, 0.7, 0.7, 0.31]
 
 
 def made(tmp_path, family, shape="tiny_layer", **changes):
-    return make_model(tmp_path / "model", family, shape, **PLAIN.get(family, {}) | changes)
+    """A random model of the family, with the feature extractor that published ones have."""
+    folder = make_model(tmp_path / "model", family, shape, **(PLAIN | {BERT: CONFORMER}).get(family, {}) | changes)
+    if family == BERT:
+        from transformers import SeamlessM4TFeatureExtractor
+
+        SeamlessM4TFeatureExtractor().save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.parametrize("family", ["unispeech", "unispeech-sat", *PLAIN])
@@ -42,14 +50,41 @@ def test_xls_r_and_mms(tmp_path, shape, changes):
     check_invariance(make_model(tmp_path / "model", "wav2vec2", shape, **changes), noise([0.5, 0.9]))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"position_embeddings_type": "rotary"}, {"position_embeddings_type": "relative"}, {"head": "ForCTC"}],
+)
+def test_w2v_bert_is_that_of_transformers_in_any_batch(tmp_path, changes):
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    folder, waves = made(tmp_path, BERT, vocab_size=5, **changes), noise([1.3, 0.1, 0.71, 0.71, 0.312])
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    theirs = []
+    for wave in waves:
+        inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt")
+        with torch.no_grad():
+            states = model(**inputs, output_hidden_states=True).hidden_states
+        theirs.append(pooled([state[0][inputs["attention_mask"][0] == 1] for state in states]))
+    ours = encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 1, 2, 3], METHODS)
+    assert error(ours, np.stack(theirs)) <= 1e-4
+
+
+def test_w2v_bert_with_another_log_mel_is_refused(tmp_path):
+    folder = made(tmp_path, BERT)
+    configure(folder, "preprocessor_config.json", num_mel_bins=40)
+    with pytest.raises(InputError, match="num_mel_bins is 40, not 80"):
+        encoders.load(str(folder), "cpu", "fp32")
+
+
 @pytest.mark.parametrize("head", ["ForCTC", "ForSequenceClassification"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != BERT])
 def test_a_fine_tuned_checkpoint_is_loaded_by_its_body(tmp_path, family, head):
     """Its weights are stored under the family's prefix, beside a head that is ignored."""
     check_invariance(made(tmp_path, family, head=head, vocab_size=5), noise([0.5, 0.9]))
 
 
-@pytest.mark.parametrize("family", PLAIN)
+@pytest.mark.parametrize("family", [*PLAIN, BERT])
 def test_workers_beside_each_other_give_the_same_bytes(tmp_path, family):
     encoder = encoders.load(str(made(tmp_path, family)), "cpu", "fp32")
     waves = noise([0.5, 0.9, 0.3, 0.7] * 4)
@@ -62,15 +97,17 @@ def test_workers_beside_each_other_give_the_same_bytes(tmp_path, family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", PLAIN)
+@pytest.mark.parametrize("family", [*PLAIN, BERT])
 def test_half_precision_and_long_recordings(tmp_path, family):
     folder, waves = str(made(tmp_path, family)), noise([31.0, 0.5])
     full = encoders.load(folder, "cpu", "fp32").embed(waves, [0, 3], METHODS)
     half = encoders.load(folder, "cpu", "bf16").embed(waves, [0, 3], METHODS)
     assert full.shape == (2, 2, 5 * 48) and 0 < error(half, full) < 0.1
+    auto = encoders.load(folder, "cpu", "auto")
+    assert np.isfinite(auto.embed(waves, [0, 3], METHODS)).all() and auto.settled
 
 
-@pytest.mark.parametrize("family", PLAIN)
+@pytest.mark.parametrize("family", [*PLAIN, BERT])
 def test_the_recorded_encoder_is_found_again(tmp_path, family):
     folder = made(tmp_path, family)
     identity = encoders.load(str(folder), "cpu", "fp32").identity
@@ -95,6 +132,12 @@ def test_the_recorded_encoder_is_found_again(tmp_path, family):
         ("sew", {"num_hidden_layers": 4}, "weights do not fit config.json: they lack"),
         ("sew", {"num_hidden_layers": 2}, "weights do not fit config.json: they hold"),
         ("sew", {"feat_extract_norm": "batch"}, "feat_extract_norm is 'batch'"),
+        (BERT, {"feature_projection_input_dim": 80}, "feature_projection_input_dim is 80"),
+        (BERT, {"layer_norm_eps": "1e-5"}, "layer_norm_eps is '1e-5'"),
+        (BERT, {"num_attention_heads": 5}, "hidden_size 48 is not divisible by num_attention_heads 5"),
+        (BERT, {"left_max_position_embeddings": 10**6}, "left_max_position_embeddings is 1000000"),
+        (BERT, {"left_max_position_embeddings": 32}, "weights do not fit config.json"),
+        (BERT, {"hidden_size": 8192, "intermediate_size": 65536}, "config.json asks for .* parameters"),
         ("data2vec-audio", {"model_type": "bert"}, "is a bert model; give one of type wavlm, .*data2vec-audio.*sew"),
     ],
 )
@@ -106,7 +149,7 @@ def test_a_damaged_config_is_refused_in_one_line(tmp_path, family, changes, word
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("family", PLAIN)
+@pytest.mark.parametrize("family", [*PLAIN, BERT])
 def test_weights_that_are_not_finite_are_named(tmp_path, family, caplog):
     folder = made(tmp_path, family)
     spoil(folder, lambda weights: {key: x * torch.nan for key, x in weights.items()})

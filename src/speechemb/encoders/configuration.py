@@ -91,9 +91,7 @@ def _faults(values: dict[str, Any], activations: set[str]):
     for key in _FLAGS:
         if key in values and not isinstance(values[key], bool):
             yield f"{key} is {shown(values[key])}, not true or false"
-    eps = values["layer_norm_eps"]
-    if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 < eps < 1:
-        yield f"layer_norm_eps is {shown(eps)}, not a number between 0 and 1"
+    yield from not_a_fraction(values, "layer_norm_eps")
     words = {"feat_extract_norm": {"group", "layer"}, "hidden_act": activations, "feat_extract_activation": activations}
     for key, allowed in words.items():
         if key in values:  # data2vec-audio has no feat_extract_norm
@@ -128,6 +126,13 @@ def not_among(values: dict[str, Any], key: str, allowed: set[str]) -> Iterator[s
     """What is wrong with a value that has to be one of some words."""
     if not isinstance(values[key], str) or values[key] not in allowed:
         yield f"{key} is {shown(values[key])}, not one of {first(sorted(allowed), 5)}"
+
+
+def not_a_fraction(values: dict[str, Any], key: str) -> Iterator[str]:
+    """What is wrong with a value that has to lie between 0 and 1."""
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        yield f"{key} is {shown(value)}, not a number between 0 and 1"
 
 
 def _is_count(value: Any, low: int, high: int) -> bool:

@@ -17,14 +17,14 @@ from speechemb.encoders import configuration
 from speechemb.encoders.family import Family
 from speechemb.encoders.wav2vec2 import MIN_GROUP_CHANNELS
 
+_POSITIONS, _KERNEL = "position_embeddings_type", "conv_depthwise_kernel_size"
 # Keys of config.json beside those of wav2vec 2.0. A clip of 0.1 s has a frame also where four are pooled.
 _COUNTS = {
     "conv_pos_kernel_size": (1, 1024),
-    "conv_depthwise_kernel_size": (1, 1023),
+    _KERNEL: (1, 1023),
     "rotary_embedding_base": (2, 1_000_000),
     "squeeze_factor": (1, 4),
 }
-_POSITIONS = "position_embeddings_type"
 
 
 class Network:
@@ -33,7 +33,8 @@ class Network:
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.config, self.dtype = model.config, dtype
         self.device = next(model.parameters()).device
-        self._model = _plain_weights(model).to(dtype)
+        _multiply_out(model)
+        self._model = deepcopy(model).to(dtype)
         if dtype == torch.bfloat16:
             _exempt(self._model)
 
@@ -52,38 +53,31 @@ class Network:
 
         `waves`: float32 on the CPU.
         """
-        clips = [self._model(wave.to(self.device, self.dtype)[None], output_hidden_states=True) for wave in waves]
+        clips = [self._model(self.prepared(wave), output_hidden_states=True) for wave in waves]
         for n in range(last + 1):
             yield [clip.hidden_states[n] for clip in clips]
 
+    def prepared(self, wave: torch.Tensor) -> torch.Tensor:
+        """The model's input for one clip: (1, samples)."""
+        return wave.to(self.device, self.dtype)[None]
 
-def _plain_weights(model: Any) -> Any:
-    """A copy whose weight norms are multiplied out, in double precision: in single, the sum depends on the number of
-    threads."""
-    model = deepcopy(model)
+
+def _multiply_out(model: nn.Module) -> None:
+    """Replace weight norms by their weights, computed in double precision: in single, the sum depends on the number of
+    threads. In place, because copies of such a module share a class, from which the property is removed."""
     for module in model.modules():
         if parametrize.is_parametrized(module, "weight"):
-            dtype = module.weight.dtype
             parametrize.remove_parametrizations(module.double(), "weight")
-            module.to(dtype)
-    return model.requires_grad_(False)
+            module.float().requires_grad_(False)
 
 
 def _exempt(model: nn.Module) -> None:
     """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see MIN_GROUP_CHANNELS."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.Conv1d) and child.groups > 1 and child.weight.shape[1] < MIN_GROUP_CHANNELS:
-                setattr(module, name, _InFloat32(child))
-
-
-class _InFloat32(nn.Module):
-    def __init__(self, convolution: nn.Conv1d) -> None:
-        super().__init__()
-        self.convolution = convolution.float()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.convolution(x.float()).to(x.dtype)
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d) and module.groups > 1 and module.weight.shape[1] < MIN_GROUP_CHANNELS:
+            module.float()
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+            module.register_forward_hook(lambda _, inputs, output: output.bfloat16())
 
 
 def _settings(given: str, content: dict[str, Any], defaults: dict[str, Any], activations: set[str]) -> dict[str, Any]:
@@ -94,17 +88,22 @@ def _settings(given: str, content: dict[str, Any], defaults: dict[str, Any], act
 
 def _faults(values: dict[str, Any], own: dict[str, Any]) -> Iterator[str]:
     yield from configuration.counts_out_of_range(own, _COUNTS)
-    kernel = own.get("conv_depthwise_kernel_size", 1)
+    if _POSITIONS in own:
+        yield from faults_of_conformers(values | own, {"relative", "rotary"})
+
+
+def faults_of_conformers(values: dict[str, Any], positions: set[str]) -> Iterator[str]:
+    """What is wrong with a conformer's kernel and its kind of positions, one of `positions` or none, in words."""
+    kernel, width, heads = (values[key] for key in (_KERNEL, "hidden_size", "num_attention_heads"))
     if kernel % 2 == 0:
-        yield f"conv_depthwise_kernel_size {kernel} is even"
-    if own.get(_POSITIONS) is not None:
-        yield from configuration.not_among(own, _POSITIONS, {"relative", "rotary"})
-        width, heads = values["hidden_size"], values["num_attention_heads"]
+        yield f"{_KERNEL} {kernel} is even"
+    if values[_POSITIONS] is not None:
+        yield from configuration.not_among(values, _POSITIONS, positions)
         if width // heads % 2:
             yield f"hidden_size {width} divided by num_attention_heads {heads} is odd"
 
 
-def _parameters(model_type: str, settings: dict[str, Any]) -> int:
+def parameters(model_type: str, settings: dict[str, Any]) -> int:
     """The number of parameters, counted on a model without memory."""
     import transformers
 
@@ -119,7 +118,7 @@ def family(model_type: str) -> Family:
     return Family(
         network=Network,
         settings=_settings,
-        parameters=partial(_parameters, model_type),
+        parameters=partial(parameters, model_type),
         preprocessing=configuration.preprocessing,
         required="encoder.layers.",
     )

@@ -22,6 +22,7 @@ from speechemb.encoders import (
     configuration,
     plain,
     wav2vec2,
+    wav2vec2_bert,
     weights,
     whisper,
 )
@@ -42,6 +43,7 @@ FAMILIES: dict[str, Family] = {
     "whisper": whisper.FAMILY,
     "data2vec-audio": plain.family("data2vec-audio"),
     "wav2vec2-conformer": plain.family("wav2vec2-conformer"),
+    "wav2vec2-bert": wav2vec2_bert.FAMILY,  # w2v-BERT 2.0
     "sew": plain.family("sew"),
 }
 _ADAPTER = "adapter_config.json"
