@@ -70,6 +70,7 @@ def scenarios() -> list[Scenario]:
         Scenario("step 2, transformer", "two poolings", (*TINY[:5], "--out", "n.npz", "--pooling", "mean,std")),
         Scenario("step 2, transformer", "--overwrite", (*TINY, "--layers", "last", "--overwrite")),
         Scenario("step 3", "svm", SVM),
+        Scenario("step 3", "logistic", (*THREE, "--classifier", "logistic")),
         Scenario("step 3", "xgboost", (*THREE, "--classifier", "xgboost")),
         Scenario("step 3", "mlp", (*THREE, "--classifier", "mlp")),
         Scenario("step 3", "two classifiers", (*THREE, "--classifier", "svm", "xgboost")),

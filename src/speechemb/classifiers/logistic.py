@@ -34,7 +34,7 @@ class Logistic:
         found, weights = [], self._zeros()
         with one_thread():
             for C in GRID if self.C is None else (self.C,):  # from the simplest, each starts where the last ended
-                weights = _fitted(inner, y[train], C / self.features, weights)
+                weights = _fitted(inner, y[train], C / self.features, weights, tolerance=1e-4)  # enough to choose
                 logits = _logits(held_out, weights)
                 loss = _balanced_loss(logits, y[valid])
                 found.append((loss, C, logits, weights))
@@ -43,7 +43,7 @@ class Logistic:
             _, C, logits, weights = min(found, key=lambda one: one[0])
             temperature = calibration.temperature(lambda t: logits / t, y[valid])
             self._standardise(x)
-            weights = _fitted(self._scaled(x), y, C / self.features, weights)
+            weights = _fitted(self._scaled(x), y, C / self.features, weights, tolerance=1e-5)
         self.chosen = {"C": C}
         self.arrays |= {"weights": weights[0].numpy(), "intercepts": weights[1].numpy()}
         self.arrays["temperature"] = np.array([temperature])
@@ -102,10 +102,11 @@ def _balanced_loss(logits: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean([loss[y == label].mean() for label in np.unique(y)]))
 
 
-def _fitted(x: torch.Tensor, y: np.ndarray, C: float, start: Weights) -> Weights:
+def _fitted(x: torch.Tensor, y: np.ndarray, C: float, start: Weights, tolerance: float) -> Weights:
     """Weights (d, K) and intercepts (K,) with the least loss, by L-BFGS from `start`. The intercepts are not penalised.
 
     The matrix products, which take nearly all the time, are in float32; the loss is in float64.
+    It ends where no gradient of the mean loss exceeds `tolerance`.
     """
     labels, n_classes = torch.from_numpy(y.astype(np.int64)), len(start[1])
     counts = torch.bincount(labels, minlength=n_classes).clamp(min=1)
@@ -114,7 +115,7 @@ def _fitted(x: torch.Tensor, y: np.ndarray, C: float, start: Weights) -> Weights
     optimizer = torch.optim.LBFGS(
         [weights, intercepts],
         max_iter=1000,
-        tolerance_grad=1e-5,
+        tolerance_grad=tolerance,
         tolerance_change=1e-9,
         history_size=20,
         line_search_fn="strong_wolfe",
