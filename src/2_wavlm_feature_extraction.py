@@ -24,11 +24,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
     model = f"a tag ({', '.join(encoders.TAGS)}), a hub id with optional @revision, a folder, or {encoders.ACOUSTIC}"
     add("--model", default=encoders.DEFAULT, help=model)
-    layers = "all, last, or numbers such as 0,6,12; 0: the projected CNN features, last: before the final layer norm"
+    layers = "all, last (hidden_states[-1] of transformers), or numbers such as 0,6,12; 0: the projected CNN features"
     add("--layers", default="all", help=layers)
     pooling = "pooling over the frames of a clip; several are concatenated"
     cli.add_words(parser, "--pooling", ["mean"], pooling, known=encoders.POOLINGS)
-    context = f"of Whisper: the 30 s window as published, or the clip alone (default: {encoders.DEFAULT_CONTEXT})"
+    context = f"for Whisper: the 30 s window, as published, or the clip alone (default: {encoders.DEFAULT_CONTEXT})"
     add("--context", choices=encoders.CONTEXTS, help=context)
     add("--out", type=Path, metavar="NPZ", help="npz to write (default: embeddings/emotion_embeddings[_<encoder>].npz)")
     batch = "seconds of audio per batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)"

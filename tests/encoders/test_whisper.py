@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import made
 import numpy as np
 import pytest
 import torch
@@ -344,3 +345,46 @@ def test_the_decoders_settings_do_not_matter(tmp_path):
     folder = make_whisper(tmp_path / "model")
     configure(folder, decoder_layers=10**30, vocab_size=-1)
     assert encoders.load(str(folder), "cpu", "fp32").n_layers == 3
+
+
+# ------------------------------------------------------------------------------------------------- the steps
+
+
+@pytest.mark.slow
+def test_from_clips_to_emotions_in_both_contexts(folder, script, tmp_path):
+    """Each context has its own npz, run and model; predict.py takes the one that the model was trained with."""
+    table = made.corpus(tmp_path / "tones", speakers=4, seconds=0.3)
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(tmp_path / "csv")])
+    extract = ["--metadata", str(tmp_path / "csv" / "tones.csv"), "--model", str(folder), "--precision", "fp32"]
+    where = ["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path)]
+    sound, runs = sorted((tmp_path / "tones").rglob("*.wav"))[0], []
+    for context in CONTEXTS:
+        npz = tmp_path / f"{context}.npz"
+        script("2_wavlm_feature_extraction").main([*extract, "--context", context, "--out", str(npz)])
+        train = ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2"]
+        script("3_train_classifiers").main([*train, *where])
+        (model,) = (path for path in (tmp_path / "models").iterdir() if path.name not in runs)
+        assert json.loads((model / "model.json").read_text())["encoder"]["context"] == context
+        script("predict").main(["--model", str(model), str(sound), "--out", str(tmp_path / "out.csv")])
+        runs.append(model.name)
+    assert runs[1] == runs[0].replace("model", "model_clip", 1)
+    script("5_visualization_umap").main(["--npz-path", str(tmp_path / "clip.npz"), "--results-dir", str(tmp_path)])
+    with pytest.raises(InputError, match="--overwrite"):
+        window = ["--out", str(tmp_path / "window.npz")]
+        script("2_wavlm_feature_extraction").main([*extract, "--context", "clip", *window])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_npz_has_the_same_bytes_on_any_number_of_cores(folder, script, tmp_path, monkeypatch, context):
+    table = made.corpus(tmp_path / "tones", speakers=4, seconds=0.3)
+    script("1_data_preprocessing").main(["--corpora", f"table:{table}", "--out-dir", str(tmp_path / "csv")])
+    words = ["--metadata", str(tmp_path / "csv" / "tones.csv"), "--model", str(folder), "--context", context]
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr(torch, "get_num_threads", lambda cores=cores: cores)
+        npz = tmp_path / f"{cores}.npz"
+        script("2_wavlm_feature_extraction").main([*words, "--out", str(npz)])
+        with np.load(npz) as stored:
+            found.append(stored["embeddings"])
+    np.testing.assert_array_equal(*found)

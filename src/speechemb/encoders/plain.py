@@ -109,7 +109,7 @@ def parameters(model_type: str, settings: dict[str, Any]) -> int:
 
     config = transformers.CONFIG_MAPPING[model_type](**settings)
     with torch.device("meta"):
-        model = transformers.MODEL_MAPPING[type(config)](config)
+        model = transformers.AutoModel.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
