@@ -82,6 +82,7 @@ def test_the_log_and_the_model_say_which_c_was_chosen(script, tmp_path):
     assert content["chosen"]["C"] in GRID and content["settings"] == {}
 
 
+@pytest.mark.slow
 def test_tune_refuses_it_by_name_and_skips_it_under_all(script, tmp_path, capsys):
     npz = made.npz(tmp_path / "e.npz", *made.planted(speakers=6, effect=1.0))
     train = script("3_train_classifiers").main

@@ -193,6 +193,7 @@ def test_a_recorded_context_that_does_not_exist_is_another_encoder(folder, recor
         encoders.load_recorded(wanted, str(folder), "fp32", "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_context_is_for_whisper_only(tmp_path, context):
     make_model(tmp_path / "model", "wavlm")

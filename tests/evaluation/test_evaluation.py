@@ -300,6 +300,7 @@ def test_neighbours_are_the_nearest():
         assert found[0] == row and len(set(found)) == 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svm", "logistic", "mlp", "xgboost"])
 def test_predict_knows_its_training_clips(script, tmp_path, capsys, name):
     """Every step on made tones with the bundled encoder; then each model on the files themselves."""

@@ -146,6 +146,7 @@ def test_the_published_tables_are_read_and_match_the_published_figures(shared, n
     assert len(found.uses) == folds and len(matching) >= 5 and set(matching["folds"]) == {str(folds)}
 
 
+@pytest.mark.slow
 def test_step_1_says_who_reads_the_column_split(script, tmp_path, caplog):
     caplog.set_level("INFO")
     corpus = made.corpus(tmp_path / "tones", speakers=4, takes=1)

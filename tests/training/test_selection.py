@@ -149,6 +149,7 @@ def test_settings_reach_the_classifier_and_the_disk(name, settings, tmp_path):
     np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_every_tuned_classifier_runs(script, tmp_path):
     pytest.importorskip("optuna")
     npz = made.npz(tmp_path / "e.npz", *made.planted(speakers=6, effect=2.0))
