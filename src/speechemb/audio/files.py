@@ -65,6 +65,25 @@ def opened(path: str | Path) -> BinaryIO:
         raise AudioError(path, "missing") from None
 
 
+def table_text(path: Path, given: str, remedy: str) -> str:
+    """The text of a CSV in UTF-8, with or without byte-order mark.
+
+    Raises:
+        InputError: it cannot be read, or is no text; `given` is what the message calls it.
+    """
+    try:
+        with opened(path) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{given} is not a CSV in UTF-8 ({error}): save it as one") from None
+    except AudioError as error:
+        why = "is missing" if error.reason == "missing" else error.reason
+        raise InputError(f"{given} {why}: {remedy}") from None
+    if "\0" in text:
+        raise InputError(f"{given} is not a CSV in UTF-8 (it holds NUL bytes): save it as one")
+    return text
+
+
 def irregular(path: str | Path) -> str | None:
     """What a path leads to, where it is no regular file: `a folder`, `a pipe`, `a device`. None for a file.
 

@@ -82,8 +82,7 @@ class Logistic:
         of_features, classes = (self.features,), self.n_classes
         shapes = {"mean": of_features, "scale": of_features, "weights": (self.features, classes)}
         tensors.expect(arrays, shapes | {"intercepts": (classes,), "temperature": (1,)}, path)
-        if wrong := [name for name in ("scale", "temperature") if (arrays[name] <= 0).any()]:
-            raise ValueError(f"{path.name}: {wrong[0]} is not above 0")
+        tensors.expect_positive(arrays, ("scale", "temperature"), path)
         if wrong := [name for name in ("weights", "intercepts") if arrays[name].dtype != np.float32]:
             raise ValueError(f"{path.name}: {wrong[0]} is not float32")
         self.arrays = arrays

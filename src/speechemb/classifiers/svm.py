@@ -102,8 +102,7 @@ class Svm:
         shapes = {"mean": of_features, "scale": of_features, "gamma": one, "temperature": one, "intercepts": (pairs,)}
         shapes |= {"vectors": (n_vectors, self.features), "coefficients": (n_vectors, pairs)}
         tensors.expect(arrays, shapes, path)
-        if wrong := [name for name in ("scale", "gamma", "temperature") if (arrays[name] <= 0).any()]:
-            raise ValueError(f"{path.name}: {wrong[0]} is not above 0")
+        tensors.expect_positive(arrays, ("scale", "gamma", "temperature"), path)
         self.arrays = arrays
         return self
 

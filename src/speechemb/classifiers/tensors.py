@@ -37,6 +37,12 @@ def size(arrays: Mapping[str, np.ndarray], name: str, axis: int, path: Path) -> 
     return arrays[name].shape[axis]
 
 
+def expect_positive(arrays: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> None:
+    """Raise a ValueError if one of the arrays with these names holds a number that is not above 0."""
+    if wrong := [name for name in names if (arrays[name] <= 0).any()]:
+        raise ValueError(f"{path.name}: {wrong[0]} is not above 0")
+
+
 def expect(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
     """Check that there are exactly the arrays with these names and shapes.
 

@@ -17,7 +17,7 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
-from speechemb.audio.files import AudioError, is_formula, opened
+from speechemb.audio.files import is_formula, table_text
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical
@@ -67,7 +67,7 @@ def clips(file: Path) -> list[Clip]:
 
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and fields of every row, without spaces around them."""
-    text = _text(file)
+    text = table_text(file, shown(file), "give --corpora table:FILE.csv")
     try:
         separator, text = _separator(text)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -102,21 +102,6 @@ def _say_labels(file: Path, labels: list[str]) -> None:
     if read_as:
         words = [f"{', '.join(spellings)} as {label}" for label, spellings in read_as.items()]
         log.info("%s: labels found: %s", shown(file), "; ".join(words))
-
-
-def _text(file: Path) -> str:
-    """The text of the file, if it is a regular one in UTF-8."""
-    try:
-        with opened(file) as stream:
-            text = stream.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
-    except AudioError as error:
-        why = "is missing" if error.reason == "missing" else error.reason
-        raise InputError(f"{shown(file)} {why}: give --corpora table:FILE.csv") from None
-    if "\0" in text:
-        raise InputError(f"{shown(file)} is not a CSV in UTF-8 (it holds NUL bytes): save it as one")
-    return text
 
 
 def _separator(text: str) -> tuple[str, str]:

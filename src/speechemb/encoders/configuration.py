@@ -18,11 +18,15 @@ from speechemb.errors import InputError, first
 CONFIG, PREPROCESSOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 LFS_REMEDY = "is a Git LFS pointer, not the file itself: run `git lfs pull` in the clone"
 _MAX_JSON = 16 << 20  # bytes
-_COUNTS = {
+# Ranges (lowest, highest) of what every family with transformers' usual names has.
+BLOCKS = {
     "hidden_size": (1, 8192),
     "num_hidden_layers": (1, 128),
     "num_attention_heads": (1, 64),
     "intermediate_size": (1, 65_536),
+}
+_COUNTS = {
+    **BLOCKS,
     "num_conv_pos_embeddings": (1, 1024),
     "num_conv_pos_embedding_groups": (1, 8192),
     "num_buckets": (4, 65_536),
@@ -100,10 +104,8 @@ def _faults(values: dict[str, Any], activations: set[str]):
 
 
 def _contradictions(values: dict[str, Any]):
-    width = values["hidden_size"]
     for key in ("num_attention_heads", "num_conv_pos_embedding_groups"):
-        if width % values[key]:
-            yield f"hidden_size {width} is not divisible by {key} {values[key]}"
+        yield from not_divisible(values, "hidden_size", key)
     lengths = {key: len(values[key]) for key in _LISTS}
     if len(set(lengths.values())) > 1:
         yield "conv_dim, conv_kernel and conv_stride have {}, {} and {} entries".format(*lengths.values())
@@ -133,6 +135,12 @@ def not_a_fraction(values: dict[str, Any], key: str) -> Iterator[str]:
     value = values[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         yield f"{key} is {shown(value)}, not a number between 0 and 1"
+
+
+def not_divisible(values: dict[str, Any], key: str, by: str) -> Iterator[str]:
+    """What is wrong with a value that has to be a multiple of another."""
+    if values[key] % values[by]:
+        yield f"{key} {values[key]} is not divisible by {by} {values[by]}"
 
 
 def _is_count(value: Any, low: int, high: int) -> bool:
@@ -219,6 +227,15 @@ def feature_extractor(given: str, folder: Path, kind: str) -> tuple[dict[str, An
     if isinstance(rate, bool) or rate != SAMPLE_RATE:
         raise InputError(f"{given}: {name}: expects {shown(rate)} Hz audio; give an encoder for {SAMPLE_RATE} Hz")
     return content, name
+
+
+def check_extractor(given: str, name: str, content: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+    """Raise an InputError if the feature extractor's settings, as far as they are there, are not those `wanted`."""
+    for key, value in wanted.items():
+        found = (content or {}).get(key, value)
+        if isinstance(found, bool) or found != value:
+            what = f"{key} is {shown(found)}, not {value}, which this encoder needs"
+            raise InputError(f"{given}: {name} is not valid: {what}; get it again, or give another model")
 
 
 def digest(model_type: str, values: dict[str, Any]) -> str:

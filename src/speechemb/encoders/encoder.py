@@ -139,12 +139,13 @@ def _passes(
     waves: list[torch.Tensor] = []
     total = 0
     for number, window in windows:
-        if waves and total + cost(len(window)) > FORWARD_S * SAMPLE_RATE:
+        size = cost(len(window))
+        if waves and total + size > FORWARD_S * SAMPLE_RATE:
             yield numbers, waves
             numbers, waves, total = [], [], 0
         numbers.append(number)
         waves.append(window)
-        total += cost(len(window))
+        total += size
     if waves:
         yield numbers, waves
 
@@ -154,10 +155,6 @@ def _rows(stretches: Iterable[Statistics]) -> Iterator[Statistics]:
     for statistics in stretches:
         for i in range(len(statistics["n"])):
             yield {key: value[i : i + 1] for key, value in statistics.items()}
-
-
-def _stacked(rows: list[Statistics]) -> Statistics:
-    return {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
 
 
 def _preferred(device: torch.device) -> str:

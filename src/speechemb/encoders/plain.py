@@ -13,16 +13,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from speechemb.encoders import configuration
+from speechemb.encoders import configuration, wav2vec2
 from speechemb.encoders.family import Family
-from speechemb.encoders.wav2vec2 import MIN_GROUP_CHANNELS
 
 _POSITIONS, _KERNEL = "position_embeddings_type", "conv_depthwise_kernel_size"
+CONFORMER = {_KERNEL: (1, 1023), "rotary_embedding_base": (2, 1_000_000)}  # ranges of a conformer's own keys
 # Keys of config.json beside those of wav2vec 2.0. A clip of 0.1 s has a frame also where four are pooled.
 _COUNTS = {
     "conv_pos_kernel_size": (1, 1024),
-    _KERNEL: (1, 1023),
-    "rotary_embedding_base": (2, 1_000_000),
+    **CONFORMER,
     "squeeze_factor": (1, 4),
 }
 
@@ -40,9 +39,7 @@ class Network:
 
     def frames(self, samples: int) -> int:
         """Number of frames that the blocks see of so many samples; below 1, the clip is too short."""
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return samples // getattr(self.config, "squeeze_factor", 1)
+        return wav2vec2.frames_of(self.config, samples) // getattr(self.config, "squeeze_factor", 1)
 
     def cost(self, samples: int) -> int:
         """Number of samples that are computed for a clip of so many."""
@@ -72,9 +69,9 @@ def _multiply_out(model: nn.Module) -> None:
 
 
 def _exempt(model: nn.Module) -> None:
-    """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see MIN_GROUP_CHANNELS."""
+    """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see wav2vec2.MIN_GROUP_CHANNELS."""
     for module in model.modules():
-        if isinstance(module, nn.Conv1d) and module.groups > 1 and module.weight.shape[1] < MIN_GROUP_CHANNELS:
+        if isinstance(module, nn.Conv1d) and module.groups > 1 and module.weight.shape[1] < wav2vec2.MIN_GROUP_CHANNELS:
             module.float()
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
             module.register_forward_hook(lambda _, inputs, output: output.bfloat16())

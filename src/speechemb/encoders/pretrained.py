@@ -61,10 +61,11 @@ def from_folder(folder: Path, context: str | None) -> tuple[Any, dict[str, Any]]
     `context`: which of the family's contexts; another one than those stands for the default.
     """
     given = f"--model {shown(folder)}"
-    model, identity = _load(
-        given, folder, lambda name: path if (path := folder / name).is_file() else None, folder.name, None
-    )
-    return model, _with_context(identity, context)
+
+    def get(name: str) -> Path | None:
+        return path if (path := folder / name).is_file() else None
+
+    return _load(given, folder, get, folder.name, None, context)
 
 
 def from_hub(hub_id: str, revision: str, context: str | None) -> tuple[Any, dict[str, Any]]:
@@ -82,19 +83,11 @@ def from_hub(hub_id: str, revision: str, context: str | None) -> tuple[Any, dict
             raise InputError(f"{given}: has no {configuration.CONFIG}; give a repository that holds a model's weights")
         for name in (configuration.PROCESSOR, configuration.PREPROCESSOR):
             get(name)
-        model, identity = _load(given, config.parent, get, hub_id, commit)
-    return model, _with_context(identity, context)
-
-
-def _with_context(identity: dict[str, Any], context: str | None) -> dict[str, Any]:
-    contexts = FAMILIES[identity["model_type"]].contexts
-    if not contexts:
-        return identity
-    return {**identity, "context": context if context in contexts else DEFAULT_CONTEXT}
+        return _load(given, config.parent, get, hub_id, commit, context)
 
 
 def _load(
-    given: str, folder: Path, get: Callable[[str], Path | None], name: str, commit: str | None
+    given: str, folder: Path, get: Callable[[str], Path | None], name: str, commit: str | None, context: str | None
 ) -> tuple[Any, dict[str, Any]]:
     """(model in fp32, identity) of the files in `folder`; `get` gives the path of one of them, or None.
 
@@ -123,7 +116,7 @@ def _load(
     if damaged := weights.not_finite(model):
         log.warning("%s: the weights hold numbers that are not finite, in %s", given, first(damaged, 2))
     extras = [folder / source] if source != "default" else []
-    return model, {
+    identity = {
         "name": name,
         "revision": commit or _revision([config, *extras, *files]),
         "model_type": model_type,
@@ -135,6 +128,9 @@ def _load(
         "config_sha256": configuration.digest(model_type, settings),
         "weights_sha256": weights.digest(model),
     }
+    if family.contexts:
+        identity["context"] = context if context in family.contexts else DEFAULT_CONTEXT
+    return model, identity
 
 
 def _revision(files: list[Path]) -> str:

@@ -26,6 +26,12 @@ POSITION_STEP = 32  # frames: lengths are rounded up to a multiple, because each
 MIN_GROUP_CHANNELS = 16
 
 
+def frames_of(config: Any, samples: int) -> int:
+    """Number of frames that the convolutions of this configuration make of so many samples; below 1: too few."""
+    reach, hop = configuration.frame_geometry(config.conv_kernel, config.conv_stride)
+    return (samples - reach) // hop + 1
+
+
 class Network:
     """The weights of a transformers model, arranged for `layers`; `dtype`: precision of products and activations."""
 
@@ -44,9 +50,7 @@ class Network:
 
     def frames(self, samples: int) -> int:
         """Number of frames that the feature encoder makes of so many samples; below 1, the clip is too short."""
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return samples
+        return frames_of(self.config, samples)
 
     def cost(self, samples: int) -> int:
         """Number of samples that are computed for a clip of so many."""

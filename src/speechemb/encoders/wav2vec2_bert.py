@@ -14,20 +14,15 @@ import torch
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import configuration, plain
 from speechemb.encoders.family import Family
-from speechemb.errors import InputError
 
 _KIND = "SeamlessM4TFeatureExtractor"
 _BANDS, _PAIR, _LENGTH, _HOP = 80, 2, 400, 160  # mel bands, frames per input, samples of a frame and between frames
 _COUNTS = {
-    "hidden_size": (1, 8192),
-    "num_hidden_layers": (1, 128),
-    "num_attention_heads": (1, 64),
-    "intermediate_size": (1, 65_536),
+    **configuration.BLOCKS,
+    **plain.CONFORMER,
     "feature_projection_input_dim": (_BANDS * _PAIR, _BANDS * _PAIR),
-    "conv_depthwise_kernel_size": (1, 1023),
     "left_max_position_embeddings": (0, 8192),
     "right_max_position_embeddings": (0, 8192),
-    "rotary_embedding_base": (2, 1_000_000),
 }
 _POSITIONS = "position_embeddings_type"
 
@@ -62,19 +57,14 @@ def _faults(values: dict[str, Any], activations: set[str]) -> Iterator[str]:
     yield from configuration.counts_out_of_range(values, _COUNTS)
     yield from configuration.not_a_fraction(values, "layer_norm_eps")
     yield from configuration.not_among(values, "hidden_act", activations)
-    width, heads = values["hidden_size"], values["num_attention_heads"]
-    if width % heads:
-        yield f"hidden_size {width} is not divisible by num_attention_heads {heads}"
+    yield from configuration.not_divisible(values, "hidden_size", "num_attention_heads")
     yield from plain.faults_of_conformers(values, {"relative", "relative_key", "rotary"})
 
 
 def _preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[bool, str]:
     content, name = configuration.feature_extractor(given, folder, _KIND)
-    for key, wanted in {"feature_size": _BANDS, "num_mel_bins": _BANDS, "stride": _PAIR}.items():
-        if content and content.get(key, wanted) != wanted:
-            raise InputError(
-                f"{given}: {name}: {key} is {configuration.shown(content[key])}, not {wanted}; get it again"
-            )
+    wanted = {"feature_size": _BANDS, "num_mel_bins": _BANDS, "stride": _PAIR}
+    configuration.check_extractor(given, name, content, wanted)
     return False, name
 
 

@@ -18,7 +18,6 @@ from speechemb.encoders.family import Family
 from speechemb.encoders.kernels import Linear, layer_norm, send
 from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel
 from speechemb.encoders.packing import Stretches, split, stretches_of
-from speechemb.errors import InputError
 
 WINDOW, CLIP = CONTEXTS
 POSITIONS = FRAMES // 2  # the second convolution takes every other frame
@@ -143,9 +142,7 @@ def settings_of(given: str, content: dict[str, Any], defaults: dict[str, Any], a
 def _faults(values: dict[str, Any], activations: set[str]) -> Iterator[str]:
     yield from configuration.counts_out_of_range(values, _COUNTS)
     yield from configuration.not_among(values, "activation_function", activations)
-    width, heads = values["d_model"], values["encoder_attention_heads"]
-    if width % heads:
-        yield f"d_model {width} is not divisible by encoder_attention_heads {heads}"
+    yield from configuration.not_divisible(values, "d_model", "encoder_attention_heads")
 
 
 def parameters(values: dict[str, Any]) -> int:
@@ -164,11 +161,8 @@ def preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[boo
         InputError: the file is not a WhisperFeatureExtractor's, or for another log-mel than `LogMel`.
     """
     content, name = configuration.feature_extractor(given, folder, "WhisperFeatureExtractor")
-    for key, wanted in {**_PREPROCESSOR, "feature_size": values["num_mel_bins"]}.items():
-        found = wanted if content is None else content.get(key, wanted)
-        if isinstance(found, bool) or found != wanted:
-            what = f"{key} is {configuration.shown(found)}, and this encoder needs {wanted}"
-            raise InputError(f"{given}: {name} is not valid: {what}; get it again, or give another model")
+    wanted = {**_PREPROCESSOR, "feature_size": values["num_mel_bins"]}
+    configuration.check_extractor(given, name, content, wanted)
     return False, name
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
+from speechemb.splits import TABLE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
 _DETAILS = ("folds", "per_class", "confusion_matrix", "reliability", "by_speaker")
@@ -71,7 +72,8 @@ def protocol_of(result: dict[str, Any]) -> str:
     words = f"{result['protocol']} x{result['n_folds']}"
     if result["repeats"] > 1:
         words += f", {result['repeats']} times"
-    if "optimistic" in result["protocol_note"]:
+    from_table = result["protocol"].startswith(TABLE)
+    if result["protocol"] == "random" or (from_table and result["speakers_on_both_sides"] != 0):
         words += " (optimistic)"
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"

@@ -12,6 +12,7 @@ PROTOCOLS = {
     "random": "random folds (speakers in both training and test): optimistic",
 }
 
+TABLE = "folds_"  # begins the name of the protocol where --folds gives the folds
 CROSS_CORPUS = "cross-corpus"  # the protocol of --cross-corpus, which replaces the folds
 
 NOTES = {**PROTOCOLS, CROSS_CORPUS: "trained on one corpus, tested on another"}

@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from speechemb.audio.files import SUFFIXES, AudioError, opened
+from speechemb.audio.files import SUFFIXES, table_text
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
+from speechemb.splits import TABLE
 from speechemb.splits.folds import Fold
 
 KEYS = ("clip_id", "path", "file", "speaker", "session")
@@ -47,7 +48,6 @@ class Published:
 
     path: Path
     name: str
-    sha256: str
     key: str
     keys: list[str]
     uses: dict[str, list[str]]
@@ -139,9 +139,9 @@ def read(path: Path) -> Published:
             f"{wrong}: column {column} has {frame[column][i]!r} in row {i + 2}: write train, development or test"
         )
     content = pd.DataFrame(frame[[key, *columns]]).sort_values(key).to_csv(index=False)
-    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    digest = hashlib.sha256(content.encode()).hexdigest()
     stem = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_") or "table"
-    return Published(path, f"folds_{stem[:60]}_{sha256[:8]}", sha256, key, frame[key].tolist(), uses)
+    return Published(path, f"{TABLE}{stem[:60]}_{digest[:8]}", key, frame[key].tolist(), uses)
 
 
 def _one_tests(column: pd.Series, name: str) -> list[str]:
@@ -152,15 +152,11 @@ def _frame(path: Path) -> pd.DataFrame:
     """The table's fields as strings without spaces around them, its columns in lower case."""
     wrong = f"--folds {shown(path)}"
     try:
-        with opened(path) as stream:
-            text = stream.read().decode("utf-8-sig")
+        text = table_text(path, wrong, "give a CSV")
         separator = max(",\t;|", key=text.partition("\n")[0].count)
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if line]
-    except AudioError as error:
-        why = "is missing" if error.reason == "missing" else error.reason
-        raise InputError(f"{wrong} {why}: give a CSV") from None
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{wrong} is not a CSV in UTF-8 ({error})") from None
+    except csv.Error as error:
+        raise InputError(f"{wrong} is not a CSV in UTF-8 ({error}): save it as one") from None
     if len(lines) < 2:
         raise InputError(f"{wrong} has no row: give a header and one row for each speaker, session or clip")
     columns, *rows = [[field.strip() for field in line] for line in lines]
