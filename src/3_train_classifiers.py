@@ -23,6 +23,7 @@ from pathlib import Path
 
 from speechemb import cli, paths, splits
 from speechemb.classifiers import CLASSIFIERS
+from speechemb.labels import ordered, parse_emotions
 
 N_FOLDS = 5  # of --n-folds
 
@@ -53,6 +54,7 @@ def add_data_flags(group) -> None:
         "which corpora of the files to use: a run of its own for each word, one run for words joined by + (such as "
         "iemocap+cremad) or for all (default: a run of its own for each corpus; with --cross-corpus: all)",
     )
+    cli.add_words(group, "--emotions", ["all"], "classes to use, of those in the files")
     group.add_argument(
         "--layer",
         default="mean",
@@ -121,9 +123,11 @@ def main(argv: list[str] | None = None) -> None:
     data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
     protocol = protocol_of(args)
     classifiers, layers = asked(args, data)
-    plans = [protocols.plan(part, protocol) for part in protocols.by_corpora(data, args.corpora, args.cross_corpus)]
+    emotions = parse_emotions(args.emotions)
+    parts = protocols.by_corpora(data, args.corpora, args.cross_corpus)
+    plans = [protocols.plan(part, protocol, emotions) for part in parts]
     for plan in plans:
-        announce(plan, protocol)
+        announce(plan)
         for name in classifiers:
             for layer in layers:
                 recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
@@ -147,12 +151,11 @@ def protocol_of(args):
     return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "")
 
 
-def announce(plan, protocol) -> None:
+def announce(plan) -> None:
     """Print the clips, the folds and the protocol of a plan."""
     names = "+".join(sorted(set(plan.data.corpora.tolist())))
-    if protocol.cv == splits.CROSS_CORPUS:
-        kept = len(plan.data.labels)
-        print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes excluded")
+    if plan.left_out:
+        print(f"{names}: {plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))} excluded")
     print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
 
 
@@ -205,7 +208,7 @@ def train_and_write(args, run) -> None:
         if all(freshness.is_up_to_date(path, stamp) for path in needed):
             print(f"{paths.shown(needed[0])} is up to date, skipped")
             return
-        freshness.check_replaceable(needed[0], stamp)
+        freshness.check_replaceable(needed[0], stamp, settings=("labels",))
 
     def note(figures):
         if not one_line:

@@ -1,11 +1,11 @@
-"""The README's tables of results, made from committed CSVs.
+"""The tables of results in README.md and benchmarks/README.md, made from committed CSVs.
 
-Reads:   docs/ravdess.csv, docs/audit_ravdess.csv; with --collect, results/ravdess and results/audit
-Writes:  README.md; with --collect, first docs/ravdess.csv, docs/audit_ravdess.csv and docs/audit_ravdess.png
+Reads:   docs/*.csv; with --collect, results/{ravdess,ravdess_layers,emobox,audit}
+Writes:  README.md, benchmarks/README.md; with --collect, first docs/*.csv and docs/audit_ravdess.png
 Example: python tools/readme_tables.py --collect
 Prints:  the files that were written
 
-`benchmarks/ravdess.sh` and `benchmarks/audit.sh` end with it. A test compares README.md with the CSVs.
+`benchmarks/ravdess.sh`, `emobox.sh` and `audit.sh` end with it. A test compares the pages with the CSVs.
 """
 
 import argparse
@@ -19,10 +19,12 @@ from typing import Any
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-README, DOCS, RESULTS = ROOT / "README.md", ROOT / "docs", ROOT / "results"
+DOCS, RESULTS = ROOT / "docs", ROOT / "results"
 ENCODERS = {
     "acoustic": "acoustic functionals (no network)",
-    "wavlm_nano": "wavlm_nano, all layers, mean + std",
+    "wavlm_nano": "wavlm_nano (bundled, 3 M parameters)",
+    "whisper_tiny_en": "Whisper tiny.en (published, 8 M parameters)",
+    "whisper_base": "Whisper base (published, 20 M parameters)",
 }
 CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")
 AUDIT = {
@@ -38,14 +40,17 @@ BETTER = "significantly better"
 
 
 def collect() -> list[Path]:
-    """Copy what the tables need from the results of the two benchmarks, as far as they were run."""
+    """Copy what the tables need from the results of the benchmarks, as far as they were run."""
     written = []
-    if (RESULTS / "ravdess" / "comparison.csv").is_file():
-        runs = pd.read_csv(RESULTS / "ravdess" / "comparison.csv", keep_default_na=False)
-        tests = pd.read_csv(RESULTS / "ravdess" / "ranking.csv", keep_default_na=False)
-        runs = runs.merge(tests[["run", "reference", "p_holm", "verdict"]], on="run", how="left")
-        runs.to_csv(DOCS / "ravdess.csv", index=False, lineterminator="\n")
-        written.append(DOCS / "ravdess.csv")
+    for name in ("ravdess", "emobox", "ravdess_layers"):
+        folder = RESULTS / name
+        if (folder / "comparison.csv").is_file():
+            runs = pd.read_csv(folder / "comparison.csv", keep_default_na=False)
+            if name == "ravdess":
+                tests = pd.read_csv(folder / "ranking.csv", keep_default_na=False)
+                runs = runs.merge(tests[["run", "reference", "p_holm", "verdict"]], on="run", how="left")
+            written.append(DOCS / f"{name}.csv")
+            runs.to_csv(written[-1], index=False, lineterminator="\n")
     for name in ("audit.csv", "audit.png"):
         if (RESULTS / "audit" / name).is_file():
             written.append(DOCS / name.replace("audit", "audit_ravdess"))
@@ -58,25 +63,66 @@ def span(row: Mapping[Any, Any]) -> str:
     return f"{row['uar']:.3f} [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"
 
 
+def runs_of(name: str) -> dict[tuple, dict[Any, Any]]:
+    """(encoder, classifier, classes, protocol) -> row of a committed CSV."""
+    runs = pd.read_csv(DOCS / name, keep_default_na=False)
+    runs["protocol"] = runs["protocol"].str.split().str[0]
+    return {
+        (row["encoder"], row["classifier"], row["classes"], row["protocol"]): row for row in runs.to_dict("records")
+    }
+
+
+def headline_table() -> str:
+    """UAR with 8 classes and speaker-independent folds, by encoder and classifier."""
+    of = runs_of("ravdess.csv")
+    lines = [["encoder", *CLASSIFIERS], ["---"] * (1 + len(CLASSIFIERS))]
+    for encoder, name in ENCODERS.items():
+        rows = [of[encoder, classifier, 8, "speaker"] for classifier in CLASSIFIERS]
+        lines.append([name, *(span(row) + (" *" if row["verdict"] == BETTER else "") for row in rows)])
+    return _table(lines)
+
+
 def results_table() -> str:
     """UAR by encoder, classifier, number of classes and protocol."""
-    runs = pd.read_csv(DOCS / "ravdess.csv", keep_default_na=False)
-    runs["protocol"] = runs["protocol"].str.split().str[0]
-    of = {(row["encoder"], row["classifier"], row["classes"], row["protocol"]): row for row in runs.to_dict("records")}
+    of = runs_of("ravdess.csv")
     head = ["encoder", "classifier"]
     head += [f"{classes} classes, {folds}" for classes in (4, 8) for folds in ("speaker-independent", "random folds")]
     lines = [head, ["---"] * len(head)]
-    for encoder, name in ENCODERS.items():
+    for encoder in ENCODERS:
         for classifier in CLASSIFIERS:
-            if (encoder, classifier, 4, "speaker") not in of:
-                continue  # not among the results that were collected
-            cells = [name, classifier]
+            cells = [encoder, classifier]
             for classes in (4, 8):
                 row = of[encoder, classifier, classes, "speaker"]
                 star = " *" if row["verdict"] == BETTER else ""
                 cells += [span(row) + star, f"{of[encoder, classifier, classes, 'random']['uar']:.3f}"]
             lines.append(cells)
     lines.append(["chance", "", *(f"{1 / classes:.3f}" for classes in (4, 4, 8, 8))])
+    return _table(lines)
+
+
+def emobox_table() -> str:
+    """Mean of the UARs of EmoBox's folds, in percent: this project's, and what EmoBox publishes."""
+    runs = pd.read_csv(DOCS / "emobox.csv", keep_default_na=False)
+    of = {(row["encoder"], row["classifier"]): row["uar_fold_mean"] for row in runs.to_dict("records")}
+    published = pd.read_csv(ROOT / "data" / "published_figures.csv", keep_default_na=False)
+    published = published[(published["corpus"] == "RAVDESS") & published["source"].str.startswith("EmoBox")]
+    lines = [["encoder", *CLASSIFIERS, "EmoBox: last layer, MLP"], ["---"] * (2 + len(CLASSIFIERS))]
+    lines += [
+        [name, *(f"{100 * of[encoder, classifier]:.1f}" for classifier in CLASSIFIERS), ""]
+        for encoder, name in ENCODERS.items()
+    ]
+    lines += [[row["encoder"], *[""] * len(CLASSIFIERS), str(row["value"])] for row in published.to_dict("records")]
+    return _table(lines)
+
+
+def layers_table() -> str:
+    """UAR of each layer alone, by encoder."""
+    runs = pd.read_csv(DOCS / "ravdess_layers.csv", keep_default_na=False)
+    of = {(row["encoder"], int(row["layer"])): f"{row['uar']:.3f}" for row in runs.to_dict("records")}
+    layers = sorted({layer for _, layer in of})
+    lines = [["one layer alone", *map(str, layers)], ["---"] * (1 + len(layers))]
+    for encoder in dict.fromkeys(encoder for encoder, _ in of):
+        lines.append([encoder, *(of.get((encoder, layer), "") for layer in layers)])
     return _table(lines)
 
 
@@ -100,15 +146,28 @@ def _table(lines: list[list[str]]) -> str:
     return "".join(rows).replace(" --- ", "---")
 
 
-def readme_of(text: str) -> str:
-    """The README with the tables made anew whose results are there; each is found by its first line."""
-    makers = {"ravdess.csv": results_table, "audit_ravdess.csv": audit_table}
-    for table in (make() for name, make in makers.items() if (DOCS / name).is_file()):
+def filled(text: str, name: str) -> str:
+    """A page with the tables made anew whose results are there; each is found by its first line.
+
+    Args:
+        name: of the page in `TABLES`
+    """
+    for table in (make() for csv, make in TABLES[name] if (DOCS / csv).is_file()):
         head = re.escape(table.splitlines()[0])
         text, n = re.subn(rf"^{head}\n(?:\|.*\n)*", lambda _, table=table: table, text, flags=re.MULTILINE)
         if n != 1:
-            raise SystemExit(f"{README.name} has {n} tables that begin with: {table.splitlines()[0]}")
+            raise SystemExit(f"{name} has {n} tables that begin with: {table.splitlines()[0]}")
     return text
+
+
+TABLES = {
+    "README.md": [
+        ("ravdess.csv", headline_table),
+        ("emobox.csv", emobox_table),
+        ("audit_ravdess.csv", audit_table),
+    ],
+    "benchmarks/README.md": [("ravdess.csv", results_table), ("ravdess_layers.csv", layers_table)],
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -116,8 +175,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--collect", action="store_true", help="first copy the results of the benchmarks into docs/")
     args = parser.parse_args(argv)
     written = collect() if args.collect else []
-    README.write_text(readme_of(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print("wrote", ", ".join(path.relative_to(ROOT).as_posix() for path in [*written, README]))
+    pages = {ROOT / name: filled((ROOT / name).read_text(encoding="utf-8"), name) for name in TABLES}
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
+    print("wrote", ", ".join(path.relative_to(ROOT).as_posix() for path in [*written, *pages]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from speechemb import classifiers
-from speechemb.artifacts import embeddings
+from speechemb.artifacts import embeddings, storage
 from speechemb.artifacts.predictions import read_predictions
 from speechemb.errors import InputError
 from speechemb.splits.folds import make_folds
@@ -326,3 +326,20 @@ def test_a_layer_curve_prints_one_line_per_layer(script, tmp_path, capsys):
     run(script, tmp_path, npz, "--classifier", "svm", "--layer", "each")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 3 and [line.split(":")[0] for line in lines[1:]] == [f"svm, layer {i}" for i in range(3)]
+
+
+def test_emotions_takes_the_clips_of_those_classes_as_step_1_does(script, tmp_path, capsys):
+    vectors, labels, speakers = made.planted(effect=2.0)
+    labels = ["excited" if label == "sad" else label for label in labels]
+    npz = made.npz(tmp_path / "e.npz", vectors, labels, speakers)
+    (frame, stamp), *_ = run(script, tmp_path, npz, "--classifier", "svm", "--emotions", "happy", "neutral").values()
+    is_happy = pd.Series(labels).isin(["happy", "excited"]).to_numpy()
+    of = dict(zip(embeddings.read(npz).clip_ids, np.where(is_happy, "happy", labels), strict=True))
+    assert len(frame) == np.isin(list(of.values()), ["happy", "neutral"]).sum()
+    assert (frame["true"] == frame["clip_id"].map(of)).all()
+    assert stamp["left_out"] == len(labels) - len(frame) > 0 and "2emo" in stamp["tag"]
+    assert f"{stamp['left_out']} clips of classes other than neutral, happy excluded" in capsys.readouterr().out
+    with pytest.raises(InputError, match="--emotions sad: made in --npz-path has neutral, happy, excited, angry"):
+        run(script, tmp_path, npz, "--classifier", "svm", "--emotions", "happy", "sad")
+    with pytest.raises(storage.ArtifactError, match="with other labels: .*--overwrite"):  # their name would be the same
+        run(script, tmp_path, npz, "--classifier", "svm", "--emotions", "happy", "angry")

@@ -21,6 +21,7 @@ class Settings(schemas.Schema):
     """What decides the predictions of a run: the fingerprint covers these."""
 
     embeddings: list[schemas.Sha256]  # content of the npz files
+    labels: schemas.Labels  # the classes, in the order of the columns p_<label>
     classifier: schemas.Name
     layer: schemas.Name  # last, mean, all, a layer's number, auto or weighted
     tune: schemas.Count  # Optuna trials in each fold; 0: not tuned
@@ -43,12 +44,11 @@ class RunMeta(Settings):
     layers: schemas.Layers  # that the npz holds
     augmented: schemas.Count  # augmented copies of each clip, 0 for none
     features: schemas.Size  # dimensions of what the classifier sees
-    labels: schemas.Labels  # the classes, in the order of the columns p_<label>
     corpora: schemas.Corpora
     protocol_note: schemas.Text  # the protocol for people
     groups: schemas.Count  # groups of clips that splits keep together
     speakers_on_both_sides: schemas.Count | None  # in training and test of some fold; None where one is unknown
-    left_out: schemas.Count  # clips of classes that not all corpora have (cross-corpus runs)
+    left_out: schemas.Count  # clips of other classes: not in --emotions, or not in every corpus of a cross-corpus run
 
     def stamp(self, command: str) -> dict[str, Any]:
         """These with fingerprint, command, versions and state of the code."""

@@ -1,11 +1,12 @@
 """From embeddings and a protocol to folds: repeats, augmented copies, cross-corpus runs and deliberate leakage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from speechemb.artifacts.embeddings import Embeddings
 from speechemb.errors import InputError
+from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
 from speechemb.speakers import within_corpus
 from speechemb.splits import CROSS_CORPUS, LEAKS, NOTES
@@ -89,12 +90,32 @@ class Plan:
     left_out: int = 0
 
 
-def plan(data: Embeddings, protocol: Protocol) -> Plan:
-    """Make the folds over the originals; copies are trained on wherever their original is, and are never tested on.
+def of_emotions(data: Embeddings, wanted: list[str]) -> Embeddings:
+    """The clips of these classes, as step 1 keeps them: excited counts as happy unless it is a class of its own.
 
     Raises:
-        InputError: the clips do not allow this protocol.
+        InputError: a class has no clips.
     """
+    labels = np.array([merge_excited(label, wanted) for label in data.labels.tolist()], dtype=str)
+    if missing := [label for label in wanted if label not in labels]:
+        names = "+".join(np.unique(data.corpora))
+        raise InputError(f"--emotions {missing[0]}: {names} in --npz-path has {', '.join(ordered(data.labels))}")
+    return replace(data, labels=labels).take(np.isin(labels, wanted))
+
+
+def plan(data: Embeddings, protocol: Protocol, emotions: list[str] | None = None) -> Plan:
+    """Make the folds over the originals; copies are trained on wherever their original is, and are never tested on.
+
+    Args:
+        emotions: the classes to keep; None keeps all.
+
+    Raises:
+        InputError: the clips do not allow this protocol, or a class has none.
+    """
+    if emotions is not None:
+        kept = of_emotions(data, emotions)
+        found = plan(kept, protocol)
+        return replace(found, left_out=found.left_out + len(data.labels) - len(kept.labels))
     if protocol.cv == CROSS_CORPUS:
         return cross_corpus(data, protocol.note)
     if protocol.published:
