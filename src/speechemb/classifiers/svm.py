@@ -4,8 +4,9 @@ The arrays go into a safetensors file, whichever library fitted the SVM, and a p
 """
 
 import logging
+import threading
 import warnings
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,17 @@ class Svm:
         return self
 
 
+_LOADING = threading.Lock()
+
+
 def _svc() -> Any:
     """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
+    with _LOADING:
+        return _loaded_svc()
+
+
+@cache  # once: a second `daalinit` would lift the limit for a moment, while another fit runs
+def _loaded_svc() -> Any:
     try:
         logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
         # The warning says that every fit uses all cores, even in parallel; `daalinit` prevents that.
