@@ -7,9 +7,9 @@ noise, the speaker, the class, and how this speaker shows this class. Folds are 
 
     ours       the folds of step 3, without the model on all clips
     + final    the same with that model, as step 3 runs it
-    plain      scikit-learn's SVC and MLPClassifier behind a StandardScaler, and XGBClassifier, with their default
-               settings, fold by fold, as many threads as they take by themselves; the SVC also with the settings
-               of this project (C = 10, balanced classes)
+    plain      scikit-learn's SVC, MLPClassifier and LogisticRegressionCV (C from the same six values, on three splits)
+               behind a StandardScaler, and XGBClassifier, with their default settings, fold by fold, as many threads
+               as they take by themselves; the SVC also with the settings of this project (C = 10, balanced classes)
 
 Example: python benchmarks/training.py --dims 768 --out training.json
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-CLASSIFIERS = ("svm", "mlp", "xgboost")
+CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")
 HIDDEN = 64
 CLASSES = 6
 
@@ -100,7 +100,7 @@ def measured(name: str, x: np.ndarray, y: np.ndarray, speaker: np.ndarray, folds
         predicted[fold.test] = probabilities.argmax(axis=1)
     result["uar"] = uar_of_numbers(y, predicted)
     result["plain"] = []
-    for label, make in plain(name).items() if with_plain else ():
+    for label, make in plain(name, x.shape[1]).items() if with_plain else ():
         start = time.perf_counter()
         for fold in folds:
             predicted[fold.test] = make().fit(x[fold.train], y[fold.train]).predict(x[fold.test])
@@ -109,18 +109,26 @@ def measured(name: str, x: np.ndarray, y: np.ndarray, speaker: np.ndarray, folds
     return result
 
 
-def plain(name: str) -> dict[str, Callable]:
-    """The classifier as a newcomer would write it down, by settings."""
+def plain(name: str, dim: int) -> dict[str, Callable]:
+    """The classifier as a newcomer would write it down, by settings; `dim` of the vectors."""
+    from sklearn.linear_model import LogisticRegressionCV
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
     from xgboost import XGBClassifier
 
+    from speechemb.classifiers.logistic import GRID
+
     return {
         "svm": {
             "same settings": lambda: make_pipeline(StandardScaler(), SVC(C=10, class_weight="balanced")),
             "defaults": lambda: make_pipeline(StandardScaler(), SVC()),
+        },
+        "logistic": {
+            "same choice of C": lambda: make_pipeline(
+                StandardScaler(), LogisticRegressionCV(Cs=np.array(GRID) / dim, cv=3, class_weight="balanced")
+            )
         },
         "mlp": {"defaults": lambda: make_pipeline(StandardScaler(), MLPClassifier(random_state=0))},
         "xgboost": {"defaults": lambda: XGBClassifier(random_state=0)},
