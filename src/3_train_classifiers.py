@@ -112,6 +112,7 @@ def add_output_flags(group) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic, embeddings
+    from speechemb.evaluation import trained_on
     from speechemb.splits import protocols
     from speechemb.training import cross_validation
     from speechemb.training.run import TrainingRun
@@ -126,6 +127,8 @@ def main(argv: list[str] | None = None) -> None:
     emotions = parse_emotions(args.emotions)
     parts = protocols.by_corpora(data, args.corpora, args.cross_corpus)
     plans = [protocols.plan(part, protocol, emotions) for part in parts]
+    corpora = sorted({corpus for plan in plans for corpus in plan.data.corpora.tolist()})
+    trained = trained_on.summary(data.meta["encoder"], corpora)
     for plan in plans:
         announce(plan)
         for name in classifiers:
@@ -133,6 +136,8 @@ def main(argv: list[str] | None = None) -> None:
                 recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
                 task = cross_validation.task_of(plan.data, recipe, plan.group)
                 train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
+    for line in trained_on.warnings(trained):
+        cli.log.warning("%s", line)
 
 
 def protocol_of(args):

@@ -1,6 +1,7 @@
 """Step 4: evaluate the predictions.
 
-Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/CREMA-D/summaryTable.csv
+Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/encoder_training.csv,
+        data/CREMA-D/summaryTable.csv
 Writes, into results/,
         for every run (of cross-corpus runs: for every direction): evaluation_results_<run>.json,
         classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png,
@@ -14,7 +15,8 @@ Writes, into results/,
 The main metric is UAR (unweighted average recall), pooled over all out-of-fold predictions, with a 95 % interval over
 speakers, beside the mean over folds, chance and the majority class. A run is called better than its reference only
 where a paired test, corrected for all runs with that reference, finds a significant difference. All other pairs are
-exploratory: they have a raw p and no verdict.
+exploratory: they have a raw p and no verdict. A warning names each encoder that was trained on
+a corpus that it is tested on.
 
 Example: python src/4_evaluation_metrics.py
 Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
-    for line in filter(None, [*text.speaker_warnings(results), style.use_fonts_for(text.words_of(results))]):
+    for line in filter(None, [*text.warnings(results), style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
     with atomic.together() as files:
         for result in results:
@@ -71,7 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
         outputs.write_summary(folder, results, stamp, files)
 
-    texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
+    texts = [
+        text.audit_text(audit, alone),
+        text.comparison_text(table, results),
+        *text.listener_lines(results),
+    ]
     texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]
     print(*filter(None, texts), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")

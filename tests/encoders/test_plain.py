@@ -18,8 +18,10 @@ PLAIN = {
     "data2vec-audio": dict(num_conv_pos_embeddings=3, conv_pos_kernel_size=7),
     "wav2vec2-conformer": CONFORMER,
     "sew": SEW,
+    "sew-d": SEW | dict(position_buckets=8, max_position_embeddings=16),
 }
 BERT = "wav2vec2-bert"
+OTHERS = ("whisper", "moonshine", "parakeet_encoder", "parakeet_ctc", "parakeet_rnnt", "parakeet_tdt")
 SECONDS = [1.3, 0.1, 0.7, 0.7, 0.31]
 
 
@@ -78,7 +80,7 @@ def test_w2v_bert_with_another_log_mel_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("head", ["ForCTC", "ForSequenceClassification"])
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in (BERT, "whisper")])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in (BERT, *OTHERS)])
 def test_a_fine_tuned_checkpoint_is_loaded_by_its_body(tmp_path, family, head):
     """Its weights are stored under the family's prefix, beside a head that is ignored."""
     check_invariance(made(tmp_path, family, head=head, vocab_size=5), noise([0.5, 0.9]))
@@ -132,6 +134,13 @@ def test_the_recorded_encoder_is_found_again(tmp_path, family):
         ("sew", {"num_hidden_layers": 4}, "weights do not fit config.json: they lack"),
         ("sew", {"num_hidden_layers": 2}, "weights do not fit config.json: they hold"),
         ("sew", {"feat_extract_norm": "batch"}, "feat_extract_norm is 'batch'"),
+        ("sew-d", {"position_buckets": 0}, "position_buckets is 0"),
+        ("sew-d", {"position_buckets": 64}, "max_position_embeddings 16 is not above half of position_buckets 64"),
+        ("sew-d", {"position_buckets": 10}, "weights do not fit config.json"),
+        ("sew-d", {"pos_att_type": ["p2p"]}, "pos_att_type is ..p2p.., not a list of p2c and c2p"),
+        ("sew-d", {"norm_rel_ebd": ["layer_norm"]}, "norm_rel_ebd is .*, not one of"),
+        ("sew-d", {"relative_attention": "yes"}, "relative_attention is 'yes', not true or false"),
+        ("sew-d", {"num_hidden_layers": 2}, "weights do not fit config.json: they hold"),
         (BERT, {"feature_projection_input_dim": 80}, "feature_projection_input_dim is 80"),
         (BERT, {"layer_norm_eps": "1e-5"}, "layer_norm_eps is '1e-5'"),
         (BERT, {"num_attention_heads": 5}, "hidden_size 48 is not divisible by num_attention_heads 5"),

@@ -70,7 +70,8 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     run = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed", "augmented"]
     scores = ["protocol", "uar", "uar_low", "uar_high", "uar_fold_mean", "uar_fold_std", "accuracy", "weighted_f1"]
     scores += ["macro_f1", "auroc", "nll", "calibration_error"]
-    rest = ["chance_uar", "majority_accuracy", "clips", "windowed_clips", "speakers", "speakers_on_both_sides", "run"]
+    rest = ["chance_uar", "majority_accuracy", "clips", "windowed_clips", "speakers", "speakers_on_both_sides"]
+    rest += ["trained_on", "test_corpus_in_training", "run"]
     assert len(table) == 2 and table.columns.tolist() == run + scores + rest
     runs = json.loads((results / "metrics.json").read_text())["runs"]
     assert {run["protocol"] for run in runs} == {"speaker", "random"}

@@ -88,7 +88,7 @@ def test_a_damaged_file_is_refused_and_a_missing_one_is_empty(tmp_path):
     path = tmp_path / "figures.csv"
     figures = literature.read_figures()
     figures.drop(columns="source").to_csv(path, index=False)
-    with pytest.raises(ArtifactError, match="lacks column source"):
+    with pytest.raises(ArtifactError, match="has no column source"):
         literature.read_figures(path)
     figures.astype({"value": object}).assign(value="high").to_csv(path, index=False)
     with pytest.raises(ArtifactError, match="no number"):

@@ -51,6 +51,28 @@ def test_every_step_with_an_encoder_of_published_width(ravdess, script, tmp_path
 
 
 @pytest.mark.slow
+def test_every_step_and_predict_with_an_encoder_computed_by_transformers(ravdess, script, tmp_path):
+    model = make_model(tmp_path / "data2vec-tiny", "data2vec-audio", "tiny_layer", num_conv_pos_embeddings=3)
+    npz, results, models = tmp_path / "e.npz", tmp_path / "results", tmp_path / "models"
+    script("2_wavlm_feature_extraction").main(
+        ["--metadata", str(ravdess), "--model", str(model), "--limit", "40", "--out", str(npz)]
+    )
+    where = ["--results-dir", str(results)]
+    script("3_train_classifiers").main(
+        ["--npz-path", str(npz), "--classifier", "svm", "--n-folds", "2", "--models-dir", str(models), *where]
+    )
+    script("4_evaluation_metrics").main(where)
+    script("5_visualization_umap").main(["--npz-path", str(npz), *where])
+    (row,) = pd.read_csv(results / "comparison.csv").to_dict("records")
+    assert (row["encoder"], row["clips"], row["trained_on"]) == ("data2vec_tiny", 40, "unknown")
+    assert (results / "umap_emotion.png").exists()
+    clips, (trained,) = pd.read_csv(ravdess)["path"].head(3).tolist(), models.iterdir()
+    script("predict").main(["--model", str(trained), *clips, "--out", str(tmp_path / "p.csv")])
+    predicted = pd.read_csv(tmp_path / "p.csv")
+    assert len(predicted) == 3 and predicted.filter(like="p_").sum(axis=1).between(0.99, 1.01).all()
+
+
+@pytest.mark.slow
 def test_wavlm_nano_beats_chance_by_far_on_unseen_speakers(ravdess, script, tmp_path):
     script("2_wavlm_feature_extraction").main(
         ["--metadata", str(ravdess), "--model", "wavlm_nano", "--pooling", "mean,std", "--limit", "300",

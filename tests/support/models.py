@@ -134,3 +134,61 @@ def make_whisper(folder: Path, seed: int = 0, **changes) -> Path:
     model.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
     return folder
+
+
+def make_moonshine(folder: Path, seed: int = 0, **changes) -> Path:
+    """Write a small random Moonshine as published, decoder included; the norms do not leave it as it is."""
+    import torch
+    from transformers import MoonshineConfig, MoonshineForConditionalGeneration, Wav2Vec2FeatureExtractor
+
+    encoder = {"hidden_size": 48, "intermediate_size": 96, "encoder_num_hidden_layers": 3}
+    heads = {"encoder_num_attention_heads": 4, "decoder_num_attention_heads": 4}
+    decoder = {"decoder_num_hidden_layers": 1, "vocab_size": 60}
+    torch.manual_seed(seed)
+    model = MoonshineForConditionalGeneration(MoonshineConfig(**{**encoder, **heads, **decoder, **changes}))
+    _stir(model)
+    model.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+    return Path(folder)
+
+
+def make_parakeet(folder: Path, seed: int = 0, head: bool = True, **changes) -> Path:
+    """Write a small random Parakeet, with its head for transcription or the encoder alone."""
+    import torch
+    from transformers import (
+        ParakeetCTCConfig,
+        ParakeetEncoder,
+        ParakeetEncoderConfig,
+        ParakeetFeatureExtractor,
+        ParakeetForCTC,
+    )
+
+    blocks = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 96}
+    encoder = {**blocks, "subsampling_conv_channels": 16, **changes}
+    torch.manual_seed(seed)
+    if head:
+        model = ParakeetForCTC(ParakeetCTCConfig(vocab_size=20, pad_token_id=19, encoder_config=encoder))
+    else:
+        model = ParakeetEncoder(ParakeetEncoderConfig(**encoder))
+    _stir(model)
+    model.save_pretrained(folder)
+    ParakeetFeatureExtractor(feature_size=encoder.get("num_mel_bins", 80)).save_pretrained(folder)
+    return Path(folder)
+
+
+def _stir(model) -> None:
+    """Move biases and norms off their trivial values, and make attention sharp."""
+    import torch
+
+    with torch.no_grad():
+        for name, value in (*model.named_parameters(), *model.named_buffers()):
+            if name.endswith(("bias", "bias_u", "bias_v", "running_mean")) or "norm" in name and "weight" in name:
+                value.add_(0.1 * torch.randn_like(value))
+            elif name.endswith("running_var"):
+                value.mul_(1 + torch.rand_like(value))
+            elif name.endswith(("q_proj.weight", "k_proj.weight")):
+                value.mul_(5)
+            elif "subsampling.layers" in name:
+                value.mul_(15)  # else the frames are hardly different
+            elif "conv" in name or "fc" in name or "linear" in name:
+                value.mul_(3)

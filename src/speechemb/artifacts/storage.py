@@ -120,11 +120,19 @@ def read_csv(
     stamp = read_json(sidecar(path), kind, remedy, schema)
     if provenance.sha256_file(path) != stamp.get("sha256"):
         raise ArtifactError(f"{shown(path)} was changed or truncated after it was written: {remedy}")
+    return read_table(path, columns, remedy), stamp
+
+
+def read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFrame:
+    """A CSV of strings, with at least `columns`, whoever wrote it.
+
+    Raises:
+        ArtifactError: one line that ends in `remedy`.
+    """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:  # sealed by somebody else
+    except (ValueError, pd.errors.ParserError) as error:  # binary, empty, or rows of different lengths
         raise ArtifactError(f"{shown(path)} is not a CSV ({error}): {remedy}") from None
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
+    if missing := [column for column in columns if column not in frame.columns]:
         raise ArtifactError(f"{shown(path)} has no column {', '.join(missing)}: {remedy}")
-    return frame, stamp
+    return frame

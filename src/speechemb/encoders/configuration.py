@@ -92,9 +92,7 @@ def _faults(values: dict[str, Any], activations: set[str]):
         if wrong := [entry for entry in entries if not _is_count(entry, low, high)]:
             yield f"{key} holds {shown(wrong[0])}, not a whole number from {low} to {high}"
         values[key] = list(entries)
-    for key in _FLAGS:
-        if key in values and not isinstance(values[key], bool):
-            yield f"{key} is {shown(values[key])}, not true or false"
+    yield from not_flags(values, [key for key in _FLAGS if key in values])
     yield from not_a_fraction(values, "layer_norm_eps")
     words = {"feat_extract_norm": {"group", "layer"}, "hidden_act": activations, "feat_extract_activation": activations}
     for key, allowed in words.items():
@@ -130,11 +128,25 @@ def not_among(values: dict[str, Any], key: str, allowed: set[str]) -> Iterator[s
         yield f"{key} is {shown(values[key])}, not one of {first(sorted(allowed), 5)}"
 
 
+def not_flags(values: dict[str, Any], keys: Iterable[str]) -> Iterator[str]:
+    """What is wrong with values that have to be true or false."""
+    for key in keys:
+        if not isinstance(values[key], bool):
+            yield f"{key} is {shown(values[key])}, not true or false"
+
+
 def not_a_fraction(values: dict[str, Any], key: str) -> Iterator[str]:
     """What is wrong with a value that has to lie between 0 and 1."""
+    yield from out_of_range(values, key, 0, 1)
+    if values[key] == 1:
+        yield f"{key} is {shown(values[key])}, not a number between 0 and 1"
+
+
+def out_of_range(values: dict[str, Any], key: str, low: float, high: float) -> Iterator[str]:
+    """What is wrong with a number that has to be above `low` and at most `high`."""
     value = values[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        yield f"{key} is {shown(value)}, not a number between 0 and 1"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
+        yield f"{key} is {shown(value)}, not a number between {low} and {high}"
 
 
 def not_divisible(values: dict[str, Any], key: str, by: str) -> Iterator[str]:

@@ -68,7 +68,7 @@ class PretrainedEncoder:
         `waveforms`: 16 kHz mono, as float32 arrays or as recordings that are read window by window. Layer n is
         `hidden_states[n]` in transformers. Layer 0: the projected CNN features, with the positional convolution added;
         layer n: the output of the n-th block. In models with `do_stable_layer_norm` the last layer is taken before the
-        final layer norm, in Whisper after it.
+        final layer norm, in Whisper and Moonshine after it.
 
         Raises:
             ValueError: a layer that the model does not have, or a clip too short for one frame.

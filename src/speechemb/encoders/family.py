@@ -28,5 +28,7 @@ class Family:
     model_class: Callable[[type], Any] | None = None
     # name of a stored weight -> its name in the model; empty: not read
     renamed: Callable[[str], str] = str
+    # model_type of the encoder, where config.json may be of a model around it
+    encoder_type: str = ""
     # choices of --context, if there are several
     contexts: tuple[str, ...] = ()

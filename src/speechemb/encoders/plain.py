@@ -1,10 +1,10 @@
-"""Families that run through transformers' own forward pass: data2vec-audio, wav2vec2-conformer and SEW.
+"""Families that run through transformers' own forward pass: data2vec-audio, wav2vec2-conformer, SEW and SEW-D.
 
 One clip at a time, without padding, so that a clip's hidden states do not depend on its batch. This is correct for any
 family with the convolutions of wav2vec 2.0 in front, and slower than wav2vec2.Network.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -23,7 +23,10 @@ _COUNTS = {
     "conv_pos_kernel_size": (1, 1024),
     **CONFORMER,
     "squeeze_factor": (1, 4),
+    "position_buckets": (2, 65_536),
+    "max_position_embeddings": (4, 1_000_000),
 }
+_SEW_D = ("share_att_key", "relative_attention", "pos_att_type", "norm_rel_ebd", "feature_layer_norm_eps")
 
 
 class Network:
@@ -71,7 +74,9 @@ def _multiply_out(model: nn.Module) -> None:
 def _exempt(model: nn.Module) -> None:
     """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see wav2vec2.MIN_GROUP_CHANNELS."""
     for module in model.modules():
-        if isinstance(module, nn.Conv1d) and module.groups > 1 and module.weight.shape[1] < wav2vec2.MIN_GROUP_CHANNELS:
+        if not isinstance(module, (nn.Conv1d, nn.Conv2d)) or module.groups == 1:
+            continue
+        if module.weight.shape[1] < wav2vec2.MIN_GROUP_CHANNELS:
             module.float()
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
             module.register_forward_hook(lambda _, inputs, output: output.bfloat16())
@@ -79,7 +84,7 @@ def _exempt(model: nn.Module) -> None:
 
 def _settings(given: str, content: dict[str, Any], defaults: dict[str, Any], activations: set[str]) -> dict[str, Any]:
     values = configuration.settings_of(given, content, defaults, activations)
-    own = {key: content.get(key, defaults[key]) for key in (*_COUNTS, _POSITIONS) if key in defaults}
+    own = {key: content.get(key, defaults[key]) for key in (*_COUNTS, _POSITIONS, *_SEW_D) if key in defaults}
     return configuration.without_faults(given, values | own, _faults(values, own))
 
 
@@ -87,6 +92,20 @@ def _faults(values: dict[str, Any], own: dict[str, Any]) -> Iterator[str]:
     yield from configuration.counts_out_of_range(own, _COUNTS)
     if _POSITIONS in own:
         yield from faults_of_conformers(values | own, {"relative", "rotary"})
+    if "position_buckets" in own:
+        yield from _faults_of_sew_d(own)
+
+
+def _faults_of_sew_d(own: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with the relative positions of SEW-D, in words."""
+    yield from configuration.not_flags(own, ("share_att_key", "relative_attention"))
+    yield from configuration.not_a_fraction(own, "feature_layer_norm_eps")
+    yield from configuration.not_among(own, "norm_rel_ebd", {"layer_norm", "none"})
+    kinds, buckets, furthest = (own[key] for key in ("pos_att_type", "position_buckets", "max_position_embeddings"))
+    if not isinstance(kinds, (list, tuple)) or any(kind not in ("p2c", "c2p") for kind in kinds):
+        yield f"pos_att_type is {configuration.shown(kinds)}, not a list of p2c and c2p"
+    if furthest <= buckets // 2 + 1:
+        yield f"max_position_embeddings {furthest} is not above half of position_buckets {buckets}"
 
 
 def faults_of_conformers(values: dict[str, Any], positions: set[str]) -> Iterator[str]:
@@ -100,22 +119,24 @@ def faults_of_conformers(values: dict[str, Any], positions: set[str]) -> Iterato
             yield f"hidden_size {width} divided by num_attention_heads {heads} is odd"
 
 
-def parameters(model_type: str, settings: dict[str, Any]) -> int:
-    """The number of parameters, counted on a model without memory."""
+def parameters(model_type: str, settings: dict[str, Any], class_of: Callable[[type], Any] | None = None) -> int:
+    """The number of parameters, counted on a model without memory; `class_of` as in `Family.model_class`."""
     import transformers
 
     config = transformers.CONFIG_MAPPING[model_type](**settings)
+    model_class: Any = (class_of or transformers.MODEL_MAPPING.__getitem__)(type(config))
     with torch.device("meta"):
-        model = transformers.AutoModel.from_config(config)
+        model = model_class(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def family(model_type: str) -> Family:
-    """The family of a `model_type` of transformers with the convolutions of wav2vec 2.0 in front."""
+def family(model_type: str, blocks: str = "encoder.layers.") -> Family:
+    """The family of a `model_type` of transformers with the convolutions of wav2vec 2.0 in front; `blocks` is in the
+    names of the weights of its blocks."""
     return Family(
         network=Network,
         settings=_settings,
         parameters=partial(parameters, model_type),
         preprocessing=configuration.preprocessing,
-        required="encoder.layers.",
+        required=blocks,
     )

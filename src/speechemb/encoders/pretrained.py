@@ -20,6 +20,8 @@ from speechemb.encoders import (
     TAGS,
     WITHOUT_HUB,
     configuration,
+    moonshine,
+    parakeet,
     plain,
     wav2vec2,
     wav2vec2_bert,
@@ -45,6 +47,12 @@ FAMILIES: dict[str, Family] = {
     "wav2vec2-conformer": plain.family("wav2vec2-conformer"),
     "wav2vec2-bert": wav2vec2_bert.FAMILY,  # w2v-BERT 2.0
     "sew": plain.family("sew"),
+    "sew-d": plain.family("sew-d", blocks="encoder.encoder.layer."),
+    "moonshine": moonshine.FAMILY,
+    "parakeet_encoder": parakeet.FAMILY,
+    "parakeet_ctc": parakeet.FAMILY,
+    "parakeet_rnnt": parakeet.FAMILY,
+    "parakeet_tdt": parakeet.FAMILY,
 }
 _ADAPTER = "adapter_config.json"
 
@@ -99,11 +107,7 @@ def _load(
     if (folder / _ADAPTER).is_file():
         raise InputError(f"{given}: {_ADAPTER}: adapters are not applied; merge it into the model and give that")
     content = configuration.read_json(given, config)
-    model_type = content.get("model_type")
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
-        what = f"is a {model_type} model" if isinstance(model_type, str) else "config.json names no model_type"
-        raise InputError(f"{given}: {what}; give one of type {', '.join(FAMILIES)}")
-    family = FAMILIES[model_type]
+    family, model_type = _family(given, content.get("model_type"))
     config_class, activations = _known(model_type)
     settings = family.settings(given, content, config_class().to_dict(), activations)
     normalize, source = family.preprocessing(given, folder, settings)
@@ -131,6 +135,19 @@ def _load(
     if family.contexts:
         identity["context"] = context if context in family.contexts else DEFAULT_CONTEXT
     return model, identity
+
+
+def _family(given: str, model_type: Any) -> tuple[Family, str]:
+    """The family of a model of config.json's `model_type`, and the model_type of its encoder.
+
+    Raises:
+        InputError: there is none; the error lists those that there are.
+    """
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        what = f"is a {model_type} model" if isinstance(model_type, str) else "config.json names no model_type"
+        raise InputError(f"{given}: {what}; give one of type {', '.join(FAMILIES)}")
+    family = FAMILIES[model_type]
+    return family, family.encoder_type or model_type
 
 
 def _revision(files: list[Path]) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
+from speechemb.evaluation import trained_on
 from speechemb.splits import TABLE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
@@ -61,6 +62,8 @@ def run_row(result: dict[str, Any]) -> dict[str, Any]:
         "windowed_clips": result["windowed_clips"],
         "speakers": result["speakers"],
         "speakers_on_both_sides": result["speakers_on_both_sides"],
+        "trained_on": trained_on.words(result["trained_on"]),
+        "test_corpus_in_training": trained_on.overall(result["trained_on"]["saw"]),
         "run": result["name"],
     }
 

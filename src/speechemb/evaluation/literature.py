@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from speechemb import corpora
-from speechemb.artifacts.storage import ArtifactError
+from speechemb.artifacts.storage import ArtifactError, read_table
 from speechemb.evaluation.comparison import protocol_of
 from speechemb.paths import DATA, shown
 
@@ -39,12 +39,7 @@ def read_figures(path: Path = FILE) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(THEIRS))
     mend = f"mend it, or git checkout {shown(path)}"
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:  # binary, empty, or rows of different lengths
-        raise ArtifactError(f"{shown(path)} is not a CSV ({error}): {mend}") from None
-    if missing := [column for column in THEIRS if column not in frame.columns]:
-        raise ArtifactError(f"{shown(path)} lacks column {', '.join(missing)}: {mend}")
+    frame = read_table(path, THEIRS, mend)
     try:
         figures = frame[list(THEIRS)].astype({"value": float, "classes": int})
         figures.loc[figures["cv"] != "", "folds"].astype(int)

@@ -6,6 +6,7 @@ Keys of `results/evaluation_results_<run>.json`:
 |---|---|
 | `tag`, `encoder`, `pooling`, `precision`, `layer`, `classifier`, `tune`, `corpora`, `seed` | what was run |
 | `labels` | the classes in order |
+| `trained_on` | what the encoder was trained on, and whether it saw the corpora tested on, see `trained_on` |
 | `name` | of its files: the tag; of a direction `<tag>_train-<corpus>_test-<corpus>` |
 | `direction` | cross-corpus runs: `train` and `test`, the corpora; else null |
 | `protocol`, `protocol_note`, `n_folds` | how the clips were divided |
@@ -47,7 +48,7 @@ from numpy.typing import NDArray
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
-from speechemb.evaluation import counts, fairness, listeners
+from speechemb.evaluation import counts, fairness, listeners, trained_on
 from speechemb.evaluation.counts import Counts
 from speechemb.metrics import classification, intervals
 from speechemb.splits import CROSS_CORPUS
@@ -103,6 +104,7 @@ def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
+        "trained_on": trained_on.summary(stamp["encoder"], tested),
         "name": stamp.get("name", stamp["tag"]),
         "windowed_clips": stamp.get("windowed_clips"),
         "clips": len(counts.by_clip),

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from speechemb.errors import first
+from speechemb.evaluation import trained_on
 from speechemb.evaluation.comparison import run_row, settings_words
 from speechemb.evaluation.fairness import FEW
 from speechemb.evaluation.leakage_audit import protocol_words
@@ -49,6 +50,8 @@ def classification_report(result: dict[str, Any]) -> str:
         f"95 % interval of the {'pooled ' if len(result['folds']) > 1 else ''}UAR: {interval_words(result)}",
         f"accuracy {overall['accuracy']:.3f}  (always {majority['label']}: {majority['accuracy']:.3f})",
         f"F1       {overall['macro_f1']:.3f} macro, {overall['weighted_f1']:.3f} weighted",
+        f"encoder trained on: {trained_on.words(result['trained_on'])}",
+        *trained_on.warnings(result["trained_on"]),
         *corpus_lines(result),
         "",
         f"{'':12s} precision  recall      f1  support",
@@ -110,6 +113,12 @@ def fairness_lines(result: dict[str, Any]) -> list[str]:
             f"{of['speaker']:20s} {of['uar']:.3f}{span_text(of)}  {of['gender'] or '-'}, {of['clips']} clips{doubt}"
         )
     return lines
+
+
+def warnings(results: list[dict[str, Any]]) -> list[str]:
+    """What to be careful about: encoders tested on corpora that they were trained on, and speakers that say little."""
+    lines = [line for result in results for line in trained_on.warnings(result["trained_on"])]
+    return [*dict.fromkeys(lines), *speaker_warnings(results)]
 
 
 def speaker_warnings(results: list[dict[str, Any]]) -> list[str]:
@@ -222,7 +231,19 @@ def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
                 f"weighted F1 {result['overall']['weighted_f1']:.3f}{auroc}"
             )
             lines += ["  " + line for line in corpus_lines(result)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *training_lines(results)])
+
+
+def training_lines(results: list[dict[str, Any]]) -> list[str]:
+    """What each encoder was trained on, and what is known about the corpora that it is tested on here."""
+    encoders: dict[str, tuple[str, dict[str, str]]] = {}
+    for result in results:
+        trained = result["trained_on"]
+        encoders.setdefault(result["encoder"]["tag"], (trained_on.words(trained), {}))[1].update(trained["saw"])
+    lines = ["encoders trained on (and whether they saw the test corpora):"]
+    for tag, (speech, saw) in encoders.items():
+        lines.append(f"  {tag}: {speech}; " + ", ".join(f"{corpus}: {word}" for corpus, word in sorted(saw.items())))
+    return lines
 
 
 def audit_text(table: pd.DataFrame, alone: list[str]) -> str:
