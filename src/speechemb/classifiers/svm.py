@@ -114,6 +114,8 @@ _LOADING = threading.Lock()
 def _svc() -> Any:
     """The SVC of scikit-learn-intelex where it is installed (the same result, faster), else scikit-learn's."""
     with _LOADING:
+        # The warning says that every fit uses all cores, even in parallel; `daalinit` prevents that.
+        warnings.filterwarnings("ignore", message="'Threading' parallel backend", category=UserWarning)
         return _loaded_svc()
 
 
@@ -121,8 +123,6 @@ def _svc() -> Any:
 def _loaded_svc() -> Any:
     try:
         logging.getLogger("sklearnex").setLevel(logging.WARNING)  # it logs one line per call
-        # The warning says that every fit uses all cores, even in parallel; `daalinit` prevents that.
-        warnings.filterwarnings("ignore", message="'Threading' parallel backend", category=UserWarning)
         import daal4py
         from sklearnex.svm import SVC
     except ModuleNotFoundError:  # not installed; a library that cannot be loaded is another error
