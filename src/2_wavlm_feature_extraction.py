@@ -4,7 +4,8 @@ Reads   data/processed/<corpus>.csv (all of them, or those given with --metadata
 Writes  embeddings/emotion_embeddings.npz for the default encoder, emotion_embeddings_<encoder>.npz for others
 
 Each clip's hidden states are pooled over its own frames, layer by layer; the other clips of the batch do not matter.
-If a run is stopped, the same command resumes it. `--model acoustic` gives the baseline without a network.
+If a run is stopped, the same command resumes it. `--model acoustic` gives the baseline without a network,
+`--model features:FOLDER_OR_FILE` takes features that another program computed.
 `--augment 2` adds two augmented copies of every clip, marked as such: step 3 may train on them, never test on them.
 
 Example: python src/2_wavlm_feature_extraction.py --model hubert_large --pooling mean std
@@ -22,8 +23,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--metadata", nargs="+", type=Path, metavar="CSV", help="step 1's files (default: all in data/processed)")
-    model = f"a tag ({', '.join(encoders.TAGS)}), a hub id with optional @revision, a folder, or {encoders.ACOUSTIC}"
-    add("--model", default=encoders.DEFAULT, help=model)
+    model = f"a tag ({', '.join(encoders.TAGS)}), a hub id with optional @revision, a folder, {encoders.ACOUSTIC}, "
+    own = f"{encoders.EGEMAPS}, or {encoders.FEATURES}FOLDER_OR_FILE for features computed elsewhere"
+    add("--model", default=encoders.DEFAULT, help=model + own)
     layers = "all, last (hidden_states[-1] of transformers), or numbers such as 0,6,12; 0: the projected CNN features"
     add("--layers", default="all", help=layers)
     pooling = "pooling over the frames of a clip; several are concatenated"
@@ -46,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     # After parse_args, so that --help does not wait for torch.
     from speechemb.artifacts import atomic, freshness
+    from speechemb.encoders.names import source_of
     from speechemb.extraction import resume
     from speechemb.extraction.clips import read_clips
     from speechemb.extraction.run import ExtractionRun
@@ -54,14 +57,19 @@ def main(argv: list[str] | None = None) -> None:
     clips, excluded, inputs = read_clips([paths.existing(csv) for csv in args.metadata or []], args.limit)
     tag = encoders.tag_of(args.model, args.context)
     out = paths.output(args.out) if args.out else default_out(tag)
-    source = paths.shown(paths.existing(args.model)) if paths.existing(args.model).is_dir() else args.model
     atomic.check_writable(out.parent)
     # A resumed run keeps the precision it started with.
     begun = None if args.overwrite else resume.recorded_precision(out)
-    model = encoders.load(args.model, args.device, begun or args.precision, args.context)
+    if args.model.startswith(encoders.FEATURES):
+        from speechemb.encoders import features
+
+        model = features.load(args.model, clips, args.pooling, args.augment, args.context)
+    else:
+        model = encoders.load(args.model, args.device, begun or args.precision, args.context)
     methods = model.own_pooling or args.pooling
     layers = parse_layers(args.layers, model.n_layers)
     command, precision = args.command, args.precision
+    source = source_of(args.model)
     run = ExtractionRun(model, tag, source, layers, methods, precision, inputs, args.limit, command, args.augment)
     if not args.overwrite:
         if freshness.is_up_to_date(out, run.stamp()):

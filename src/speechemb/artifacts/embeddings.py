@@ -3,7 +3,7 @@
 | key | dtype, shape | |
 |---|---|---|
 | `embeddings` | float32 (n_clips, n_layers, dim) | pooled over the frames of each clip |
-| `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block |
+| `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block; of own features, the array's |
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
 | `audio_sha256` | str (n_clips,) | of each audio file's bytes |

@@ -1,6 +1,7 @@
 """The npz format: written and read some rows at a time, hashed on the way, without pickle."""
 
 import hashlib
+import io
 import json
 import struct
 import zipfile
@@ -101,20 +102,33 @@ def load(path: Path, keys: Iterable[str], remedy: str) -> tuple[dict[str, np.nda
 
 def _whole(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     with archive.open(f"{name}.npy") as member:
-        _header(member, name, path)
+        _header(member, name, path.stat().st_size)
     with archive.open(f"{name}.npy") as member:
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def _header(member: IO[bytes], name: str, path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a member. Sizes are not trusted: an array is no larger than the file, and no item is empty."""
+def array_of(content: bytes) -> np.ndarray:
+    """The array of a `.npy` file of any origin, in C or Fortran order, from its bytes.
+
+    Raises:
+        one of FOREIGN: they are no such file, or hold Python objects.
+    """
+    stream = io.BytesIO(content)
+    _header(stream, "the array", len(content), any_order=True)
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _header(member: IO[bytes], name: str, size: int, any_order: bool = False) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a member. Sizes are not trusted: an array is no larger than the file's `size`, and no item is
+    empty."""
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(member)
     if version not in headers:
         raise ValueError(f"npy version {version}")
     shape, fortran_order, dtype = headers[version](member)
     elements = int(np.prod(shape, dtype=object))
-    if fortran_order or dtype.hasobject or max(1, dtype.itemsize) * elements > path.stat().st_size:
+    if (fortran_order and not any_order) or dtype.hasobject or max(1, dtype.itemsize) * elements > size:
         raise ValueError(f"{name} is {dtype} {shape}")
     return shape, dtype
 
@@ -129,7 +143,7 @@ def opened(path: Path, name: str, remedy: str) -> Iterator[tuple[tuple[int, ...]
     with _readable(path, remedy), zipfile.ZipFile(path) as archive:
         _check_holds(path, archive, [name], remedy)
         with archive.open(f"{name}.npy") as member:
-            shape, dtype = _header(member, name, path)
+            shape, dtype = _header(member, name, path.stat().st_size)
             if not shape:
                 raise ValueError(f"{name} is a scalar")
             yield shape, dtype, _rows(member, shape, dtype)

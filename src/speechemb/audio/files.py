@@ -97,8 +97,8 @@ def irregular(path: str | Path) -> str | None:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def search(folder: Path, recursive: bool = True) -> tuple[list[Path], Counter]:
-    """The audio files of a folder, sorted, and how many others it holds by suffix.
+def search(folder: Path, recursive: bool = True, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[list[Path], Counter]:
+    """The files of a folder with these suffixes (audio files), sorted, and how many others it holds by suffix.
 
     Files whose name begins with a dot count as neither: macOS leaves a `._a.wav` beside every `a.wav`.
     """
@@ -106,7 +106,7 @@ def search(folder: Path, recursive: bool = True) -> tuple[list[Path], Counter]:
     for path in folder.rglob("*") if recursive else folder.glob("*"):
         if path.name.startswith("."):
             continue
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in suffixes:
             found.append(path)
         elif not path.is_dir():
             others[printable(path.suffix.lower()) or "without suffix"] += 1

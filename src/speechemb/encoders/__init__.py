@@ -32,6 +32,8 @@ TAGS = {
     "wavlm_nano": "models/wavlm-nano",
 }
 ACOUSTIC = "acoustic"  # the baseline without a network: its tag and its name for --model
+EGEMAPS = "egemaps"  # the same for openSMILE's functionals
+FEATURES = "features:"  # before the folder or file of features that somebody else computed
 DEFAULT = "wavlm_base"
 WITHOUT_HUB = f"take --model wavlm_nano or --model {ACOUSTIC}, which need no download"
 POOLINGS = ("mean", "std", "max", "first", "last")
@@ -41,7 +43,7 @@ DEFAULT_CONTEXT = "window"
 
 
 class Encoder(Protocol):
-    """What step 2 and predict.py need of `PretrainedEncoder` and `Acoustic`."""
+    """What step 2 and predict.py need of `PretrainedEncoder`, `Acoustic`, `Egemaps` and `Features`."""
 
     n_layers: int
     dim: int
@@ -49,6 +51,7 @@ class Encoder(Protocol):
     identity: dict[str, Any]  # what determines its output; with `window_s` where it cuts longer recordings
     workers: int  # batches computed at the same time
     batch_seconds: int  # seconds of audio per batch, unless the user sets it
+    reads_audio: bool  # False: `embed` is given clip ids, not waveforms
 
     @property
     def own_pooling(self) -> list[str] | None:
@@ -85,7 +88,9 @@ def tag_of(model: str, context: str | None = None) -> str:
 
 
 def load(model: str, device: str = "auto", precision: str = "auto", context: str | None = None) -> Encoder:
-    """The encoder that `--model` names: a tag, `acoustic`, a folder, or a hub id with optional `@revision`.
+    """The encoder that `--model` names: a tag, `acoustic`, `egemaps`, a folder, or a hub id with optional `@revision`.
+
+    Features of one's own are not an encoder for any recording, see `features.load`.
 
     `context`: one of CONTEXTS for a Whisper (default: DEFAULT_CONTEXT), None for other encoders.
 
@@ -98,6 +103,10 @@ def load(model: str, device: str = "auto", precision: str = "auto", context: str
         from speechemb.encoders.acoustic import Acoustic
 
         found = Acoustic()
+    elif model == EGEMAPS:
+        from speechemb.encoders.egemaps import Egemaps
+
+        found = Egemaps()
     else:
         from speechemb.encoders.encoder import load_pretrained
 
@@ -114,9 +123,15 @@ def load_recorded(wanted: dict[str, Any], source: str, precision: str, device: s
     loaded. Where the device does not compute in fp16, an encoder recorded in fp16 computes in fp32.
 
     Raises:
-        InputError: as `load`, or the encoder found there is another one.
+        InputError: as `load`, or the encoder found there is another one, or `wanted` are features of one's own.
     """
-    if source == ACOUSTIC:
+    if str(wanted.get("name")).startswith(FEATURES):
+        raise InputError(
+            f"the model was trained on {wanted['name']}, which this project did not compute and cannot compute for new "
+            "recordings: compute them as before, and apply speechemb.classifiers.persistence.load(...) to them in "
+            "Python; or train on an encoder of step 2"
+        )
+    if source in (ACOUSTIC, EGEMAPS):
         found = load(source)
     else:
         from speechemb.encoders import names

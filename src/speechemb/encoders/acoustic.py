@@ -35,6 +35,7 @@ class Acoustic:
     n_layers = 0
     precision = "fp32"
     workers, batch_seconds, settled = 2, 60, True
+    reads_audio = True
 
     def __init__(self) -> None:
         probe = np.random.default_rng(0).normal(size=SAMPLE_RATE).astype(np.float32)

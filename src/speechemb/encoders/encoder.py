@@ -32,6 +32,7 @@ class PretrainedEncoder:
     """
 
     own_pooling: list[str] | None = None
+    reads_audio = True
 
     def __init__(self, model: Any, identity: dict[str, Any], device: torch.device, precision: str) -> None:
         self.identity = {**identity, "window_s": WINDOW_S, "forward": REVISION}

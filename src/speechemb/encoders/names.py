@@ -5,9 +5,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from speechemb.encoders import ACOUSTIC, DEFAULT_CONTEXT, TAGS
+from speechemb.encoders import ACOUSTIC, DEFAULT_CONTEXT, EGEMAPS, FEATURES, TAGS
 from speechemb.errors import InputError
-from speechemb.paths import existing
+from speechemb.paths import existing, shown
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -24,17 +24,29 @@ def tag_of(model: str, context: str | None = None) -> str:
     """The encoder's tag in file names: a tag of TAGS (also for its hub id), or else a slug of the name's last part.
 
     A last part such as `checkpoint-500` or `final` is joined with the folders above it: `run1_checkpoint_500`. A tag
-    consists of a-z, 0-9 and _, and has at most 100 characters. A `context` other than the default is its last word.
+    consists of a-z, 0-9 and _, and has at most 100 characters. A `context` other than the default is its last word,
+    `features` the first one of features of one's own: a folder `acoustic` of them is not the baseline.
     """
-    name, _, revision = model.partition("@")
-    if existing(model).is_dir():
-        name, revision = model, ""
-    tag = name if name in (*TAGS, ACOUSTIC) else {hub_id: tag for tag, hub_id in TAGS.items()}.get(name)
-    variant = context if context != DEFAULT_CONTEXT else None
-    slug = "_".join(filter(None, [tag or _slug_of_path(name), _slug(revision), variant]))
+    if model.startswith(FEATURES):
+        place = existing(model.removeprefix(FEATURES))
+        words = ["features", _slug_of_path(str(place.with_suffix("") if place.is_file() else place))]
+    else:
+        name, _, revision = model.partition("@")
+        if existing(model).is_dir():
+            name, revision = model, ""
+        tag = name if name in (*TAGS, ACOUSTIC, EGEMAPS) else {hub_id: t for t, hub_id in TAGS.items()}.get(name)
+        words = [tag or _slug_of_path(name), _slug(revision), context if context != DEFAULT_CONTEXT else None]
+    slug = "_".join(filter(None, words))
     if len(slug) > _MAX_TAG:
         slug = f"{slug[: _MAX_TAG - 9]}_{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
     return slug
+
+
+def source_of(model: str) -> str:
+    """`--model` as artifacts record it, with the path from the project's root where it is one."""
+    kind = FEATURES if model.startswith(FEATURES) else ""
+    place = existing(model.removeprefix(kind))
+    return kind + shown(place) if kind or place.is_dir() else model
 
 
 def _slug_of_path(name: str) -> str:
@@ -70,18 +82,23 @@ def locate(model: str) -> Path | tuple[str, str]:
     if source == TAGS["wavlm_nano"]:
         raise InputError(f"--model {model}: the folder {source} is missing; get it back with `git checkout {source}`")
     if existing(model).is_file():
-        raise InputError(f"--model {model}: is a file; give the folder that holds it")
+        raise InputError(
+            f"--model {model}: is a file; give the folder that holds it, or {FEATURES}{model} for features"
+        )
     if not _HUB_ID.fullmatch(source) or source.startswith("models/"):
         raise InputError(
             f"--model {model}: is no tag, folder or hub id (org/name){like(name)}; give a tag ({', '.join(TAGS)}, "
-            f"{ACOUSTIC}; the last two need no download), a folder, or a hub id"
+            f"{ACOUSTIC}; the last two need no download; or {EGEMAPS}), a folder, a hub id, or {FEATURES}FOLDER_OR_FILE"
         )
     return source, revision or "main"
 
 
 def like(name: str) -> str:
     """`, did you mean wavlm_base?` for a name close to a tag or to its hub id, else nothing."""
-    known = {**{_slug(tag): tag for tag in (*TAGS, ACOUSTIC)}, **{_slug(hub_id): tag for tag, hub_id in TAGS.items()}}
+    known = {
+        **{_slug(tag): tag for tag in (*TAGS, ACOUSTIC, EGEMAPS)},
+        **{_slug(hub_id): tag for tag, hub_id in TAGS.items()},
+    }
     near = difflib.get_close_matches(_slug(name), known, n=3, cutoff=0.7)
     near += [slug for slug in known if known[slug] == slug and _slug(name) and slug.startswith(_slug(name))]
     tags = list(dict.fromkeys(known[slug] for slug in near))

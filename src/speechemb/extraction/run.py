@@ -101,7 +101,8 @@ class ExtractionRun:
     def _embed(self, clips: pd.DataFrame) -> np.ndarray:
         """(clips, layers, dimensions) float32 of one batch."""
         with failures.memory(f"embedding {len(clips)} clips of {clips['duration_s'].sum():.0f} s together"):
-            rows = self.model.embed(waveforms_of(clips), self.layers, self.methods)
+            given: Any = waveforms_of(clips) if self.model.reads_audio else clips["clip_id"].tolist()
+            rows = self.model.embed(given, self.layers, self.methods)
         failures.check_finite(rows, clips["clip_id"].tolist(), self.model.precision)
         return rows
 

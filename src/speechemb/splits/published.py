@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from speechemb.audio.files import SUFFIXES, table_text
+from speechemb.artifacts.clip_names import Named
+from speechemb.audio.files import table_text
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 from speechemb.splits import TABLE
@@ -76,14 +77,16 @@ class Published:
 
     def _rows(self, clip_ids: np.ndarray, corpora: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The table's row of every clip, (n,)."""
-        number = {key: i for i, key in enumerate(self.keys)}
         if self.key in ("clip_id", "path", "file"):
-            number |= _by_clip(self.keys)
-            forms = [(one, one.partition("/")[2], one.rpartition("/")[2]) for one in clip_ids.tolist()]
+            named = Named(self.keys)
+            rows, keys = [named.rows(clip) for clip in clip_ids.tolist()], clip_ids.tolist()
+            found = [of[0] if len(of) == 1 else -1 for of in rows]
         else:
-            forms = [(f"{a}/{b}" if b else "", b) for a, b in zip(corpora.tolist(), values.tolist(), strict=True)]
-        found = [next((number[form] for form in of if form and form in number), -1) for of in forms]
-        if lost := sorted({of[0] or clip for of, i, clip in zip(forms, found, clip_ids, strict=True) if i < 0}):
+            number = {key: i for i, key in enumerate(self.keys)}
+            keys = [f"{a}/{b}" if b else "" for a, b in zip(corpora.tolist(), values.tolist(), strict=True)]
+            forms = zip(keys, values.tolist(), strict=True)
+            found = [next((number[form] for form in of if form and form in number), -1) for of in forms]
+        if lost := sorted({key or clip for key, i, clip in zip(keys, found, clip_ids, strict=True) if i < 0}):
             self._refuse(
                 f"column {self.key} does not name {first(lost)}: add a row for each; an empty value leaves it out"
             )
@@ -91,18 +94,6 @@ class Published:
 
     def _refuse(self, what: str) -> None:
         raise InputError(f"--folds {shown(self.path)}: {what}")
-
-
-def _by_clip(keys: list[str]) -> dict[str, int]:
-    """Rows by a path without its suffix, and by the file's name alone where only one row has that name."""
-    plain = [Path(key.replace("\\", "/")) for key in keys]
-    plain = [path.with_suffix("") if path.suffix.lower() in SUFFIXES else path for path in plain]
-    names: dict[str, list[int]] = {}
-    for i, path in enumerate(plain):
-        names.setdefault(path.name, []).append(i)
-    return {name: rows[0] for name, rows in names.items() if len(rows) == 1} | {
-        path.as_posix(): i for i, path in enumerate(plain)
-    }
 
 
 def read(path: Path) -> Published:
