@@ -1,8 +1,9 @@
 """Step 3: train and test classifiers on the embeddings, by cross-validation.
 
-Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are concatenated)
+Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are pooled)
 Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilities
         results/training_<run>.csv       the figures of every fold, and what was chosen in it
+        results/excluded_<run>.csv       the clips of the npz that the run cannot use, where there are any
         results/tuning_<run>.csv         with --tune: every trial of every fold and of the final model
         results/layer_weights_<run>.csv  and .png, with --protocol superb: the learned layer weights
         models/<run>/                    the classifier fitted on all clips, for predict.py
@@ -45,6 +46,11 @@ def add_data_flags(group) -> None:
         metavar="NPZ",
         default=default,
         help="one or several files of step 2, as if they were one",
+    )
+    group.add_argument(
+        "--fuse",
+        action="store_true",
+        help="the files are of several encoders: concatenate their features, for the clips that are in all of them",
     )
     cli.add_words(
         group,
@@ -109,16 +115,14 @@ def add_output_flags(group) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import atomic, embeddings
+    from speechemb.artifacts import atomic
     from speechemb.splits import protocols
     from speechemb.training import cross_validation
     from speechemb.training.run import TrainingRun
 
     for folder in (args.results_dir, args.models_dir):
         atomic.check_writable(paths.output(folder))
-    npz = [paths.existing(path) for path in args.npz_path]
-    every_layer = args.protocol or args.layer in ("auto", "each")
-    data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
+    data = read(args)
     protocol = protocol_of(args)
     classifiers, layers = asked(args, data)
     plans = [protocols.plan(part, protocol) for part in protocols.by_corpora(data, args.corpora, args.cross_corpus)]
@@ -129,6 +133,20 @@ def main(argv: list[str] | None = None) -> None:
                 recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
                 task = cross_validation.task_of(plan.data, recipe, plan.group)
                 train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
+
+
+def read(args):
+    """The embeddings of all files, with one layer or all of them, as the flags ask for."""
+    from speechemb.artifacts import embeddings, fusion
+    from speechemb.errors import InputError
+
+    npz = [paths.existing(path) for path in args.npz_path]
+    if not args.fuse:
+        every_layer = args.protocol or args.layer in ("auto", "each")
+        return embeddings.concatenated(npz, layer="" if every_layer else args.layer)
+    if args.protocol:
+        raise InputError("--protocol superb learns the weights of one encoder's layers: drop --fuse")
+    return fusion.fused(npz, args.layer)
 
 
 def protocol_of(args):
@@ -153,7 +171,17 @@ def announce(plan, protocol) -> None:
     if protocol.cv == splits.CROSS_CORPUS:
         kept = len(plan.data.labels)
         print(f"classes that all corpora share: {kept} clips kept, {plan.left_out} of other classes excluded")
+    say_dropped([row for row in plan.data.dropped if row["corpus"] in names.split("+")])
     print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
+
+
+def say_dropped(rows: list[dict[str, str]]) -> None:
+    """Print how many clips were excluded for each reason, and the first of them."""
+    from speechemb.errors import first
+
+    for reason in dict.fromkeys(row["reason"] for row in rows):
+        clips = [row["clip_id"] for row in rows if row["reason"] == reason]
+        print(f"{len(clips)} clips excluded, {reason}: {first(clips)}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:

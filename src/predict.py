@@ -23,7 +23,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders to search for them")
     parser.add_argument("--model", required=True, type=Path, help="a folder of models/")
-    parser.add_argument("--encoder", help="tag, hub id or folder of the encoder (default: as in training)")
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        default=[],
+        help="tag, hub id or folder of the encoder (default: as in training); once for each encoder of a fused model",
+    )
     parser.add_argument("--out", type=Path, help="CSV to write (default: the terminal)")
     return parser.parse_args(argv)
 
@@ -32,18 +37,18 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import pandas as pd
 
-    from speechemb import encoders, inference
+    from speechemb import inference
     from speechemb.artifacts import storage
     from speechemb.classifiers import persistence
 
     files = audio_files([paths.existing(path) for path in args.audio])
     classifier, meta = persistence.load(paths.existing(args.model))
-    encoder = encoders.load_recorded(meta["encoder"], args.encoder or meta["encoder_source"], meta["precision"])
+    found = inference.load_encoders(meta, args.encoder)
     rows, refused = [], []
     for start in range(0, len(files), AT_ONCE):
         waveforms, bad = inference.usable(files[start : start + AT_ONCE])
         refused += bad
-        rows += inference.predict(classifier, encoder, meta, waveforms)
+        rows += inference.predict(classifier, found, meta, waveforms)
     if not rows:
         reasons = first([f"{path} ({reason})" for path, reason in refused])
         raise InputError(f"none of the {len(files)} files could be predicted: {reasons}")

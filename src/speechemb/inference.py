@@ -11,6 +11,7 @@ from speechemb.audio.files import cell_of_path, is_formula, printable
 from speechemb.audio.recording import Recording
 from speechemb.classifiers import Classifier
 from speechemb.encoders.failures import check_finite
+from speechemb.errors import InputError
 from speechemb.layers import take_layer
 from speechemb.paths import shown
 
@@ -31,9 +32,46 @@ def usable(files: list[Path]) -> tuple[list[tuple[Path, np.ndarray | Recording]]
     return good, bad
 
 
+def parts_of(meta: dict[str, Any]) -> list[dict[str, Any]]:
+    """The encoders of a model with their layers, pooling and precision, in the order of their features."""
+    return meta.get("fused") or [meta]
+
+
+def load_encoders(meta: dict[str, Any], sources: list[str]) -> list[encoders.Encoder]:
+    """The encoders that a model was trained on; from `sources`, one for each, or else from where they were then.
+
+    Raises:
+        InputError: as `encoders.load_recorded`, or another number of sources.
+    """
+    parts = parts_of(meta)
+    if sources and len(sources) != len(parts):
+        tags = ", ".join(part["encoder"]["tag"] for part in parts)
+        raise InputError(f"--encoder: give one for each encoder of the model, in this order: {tags}")
+    places = sources or [part["encoder_source"] for part in parts]
+    return [
+        encoders.load_recorded(part["encoder"], place, part["precision"])
+        for part, place in zip(parts, places, strict=True)
+    ]
+
+
+def features_of(
+    found: list[encoders.Encoder], meta: dict[str, Any], clips: list[tuple[Path, np.ndarray | Recording]]
+) -> np.ndarray:
+    """What the model's classifier sees of these recordings: (n, d) float32, or (n, n_layers, dim) where it weighs them.
+
+    The features of several encoders are concatenated, each with the model's layer taken first.
+    """
+    taken = []
+    for encoder, part in zip(found, parts_of(meta), strict=True):
+        vectors = encoder.embed([waveform for _, waveform in clips], part["layers"], part["pooling"])
+        check_finite(vectors, [shown(path) for path, _ in clips], encoder.precision)
+        taken.append(take_layer(vectors, part["layers"], meta["layer"]))
+    return np.concatenate(taken, axis=-1)
+
+
 def predict(
     classifier: Classifier,
-    encoder: encoders.Encoder,
+    found: list[encoders.Encoder],
     meta: dict[str, Any],
     clips: list[tuple[Path, np.ndarray | Recording]],
 ) -> list[list]:
@@ -43,10 +81,7 @@ def predict(
     """
     if not clips:
         return []
-    vectors = encoder.embed([waveform for _, waveform in clips], meta["layers"], meta["pooling"])
-    check_finite(vectors, [shown(path) for path, _ in clips], encoder.precision)
-    features = take_layer(vectors, meta["layers"], meta["layer"])
-    probabilities = classifier.predict_proba(features)
+    probabilities = classifier.predict_proba(features_of(found, meta, clips))
     names = [f"'{label}" if is_formula(label) else label for label in meta["labels"]]
     labels = np.array(names)[probabilities.argmax(axis=1)]
     return [
