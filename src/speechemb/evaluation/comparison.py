@@ -9,6 +9,7 @@ import pandas as pd
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
+from speechemb.evaluation.late_fusion import mean_words
 from speechemb.splits import TABLE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
@@ -44,6 +45,7 @@ def run_row(result: dict[str, Any]) -> dict[str, Any]:
         "seed": result["seed"],
         "augmented": result["augmented"],
         "protocol": protocol_of(result),
+        "note": note_of(result),
         "uar": result["overall"]["uar"],
         "uar_low": low,
         "uar_high": high,
@@ -78,6 +80,11 @@ def protocol_of(result: dict[str, Any]) -> str:
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"
     return words
+
+
+def note_of(result: dict[str, Any]) -> str:
+    """What makes a run another thing than a classifier tested as usual; empty where nothing does."""
+    return mean_words(result["mean_of"])
 
 
 def settings_words(row: Mapping[Any, Any]) -> str:

@@ -34,10 +34,10 @@ def audit_table(results: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]
     """One row per run of each set that has a speaker-independent run and another, and the runs that lack the former.
 
     `points`: UAR minus that of `baseline`, the speaker-independent run without augmented copies and leakage that the
-    run is compared with, in percentage points.
+    run is compared with, in percentage points. Means of the probabilities of several runs are not audited.
     """
     sets: dict[tuple, list[dict[str, Any]]] = {}
-    for row in (_audit_row(result) for result in results if not result["direction"]):
+    for row in (_audit_row(result) for result in results if not (result["direction"] or result["mean_of"])):
         sets.setdefault(tuple(row[key] for key in SAME), []).append(row)
     found, alone = [], []
     for _, runs in sorted(sets.items()):

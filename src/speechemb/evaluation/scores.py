@@ -12,6 +12,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown |
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
+| `mean_of` | of a mean of the probabilities of several runs: their names; else empty |
 | `augmented` | augmented copies per training clip |
 | `windowed_clips` | clips that were longer than one window of the encoder; null: not recorded |
 | `clips`, `speakers` | test clips, each once; known speakers |
@@ -49,6 +50,7 @@ from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import counts, fairness, listeners
 from speechemb.evaluation.counts import Counts
+from speechemb.evaluation.late_fusion import mean_words
 from speechemb.metrics import classification, intervals
 from speechemb.splits import CROSS_CORPUS
 
@@ -97,6 +99,7 @@ def _evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> Evaluated:
 def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
     """The figures of one run (keys above); `stamp` is the stamp of its predictions."""
     labels, repeats, direction = counts.labels, stamp["repeats"], stamp.get("direction")
+    mean_of = stamp.get("mean_of", [])
     matrix = counts.total / repeats
     found, why = unit_intervals(counts, repeats)
     tested = [direction["test"]] if direction else stamp["corpora"]
@@ -104,6 +107,8 @@ def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
         "name": stamp.get("name", stamp["tag"]),
+        "protocol_note": "; ".join(filter(None, [stamp["protocol_note"], mean_words(mean_of)])),
+        "mean_of": mean_of,
         "windowed_clips": stamp.get("windowed_clips"),
         "clips": len(counts.by_clip),
         "speakers": len(counts.speakers),
