@@ -9,9 +9,10 @@ Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilit
         models/<run>/                    the classifier fitted on all clips, for predict.py
 
 The default folds are speaker-independent: no speaker is in both training and test. `--cv random` allows a comparison
-with figures published that way; its outputs are marked as optimistic. Everything that is fitted or chosen (scaling,
-early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on together
-with their originals and are never tested on.
+with figures published that way; its outputs are marked as optimistic. `--normalise speaker` is another task:
+transductive, uses the test speaker's unlabelled clips; its outputs say so. Everything that is fitted or chosen
+(scaling, early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on
+together with their originals and are never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
@@ -30,7 +31,9 @@ N_FOLDS = 5  # of --n-folds
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_data_flags(parser.add_argument_group("data"))
+    data = parser.add_argument_group("data")
+    add_data_flags(data)
+    add_normalise_flag(data)
     add_fold_flags(parser.add_argument_group("folds"))
     add_classifier_flags(parser.add_argument_group("classifier"))
     add_output_flags(parser.add_argument_group("output"))
@@ -64,6 +67,15 @@ def add_data_flags(group) -> None:
         default="mean",
         help="last, mean (average of the layers), all (concatenated), a layer's number, auto (chosen inside each fold) "
         "or each (one run per layer, without models, for a layer curve)",
+    )
+
+
+def add_normalise_flag(group) -> None:
+    group.add_argument(
+        "--normalise",
+        choices=tuple(splits.NORMALISED),
+        help="standardise features within each speaker, over all clips of the speaker: transductive, uses the test "
+        "speaker's unlabelled clips; the outputs say so, and predict.py needs --enrol",
     )
 
 
@@ -137,6 +149,18 @@ def main(argv: list[str] | None = None) -> None:
 
 def read(args):
     """The embeddings of all files, with one layer or all of them, as the flags ask for."""
+    from speechemb.errors import InputError
+    from speechemb.training.normalisation import within_speakers
+
+    if not args.normalise:
+        return read_files(args)
+    if args.protocol or args.layer == "auto":
+        raise InputError("--normalise speaker takes features as they are: drop --protocol superb and --layer auto")
+    return within_speakers(read_files(args))
+
+
+def read_files(args):
+    """The embeddings of the files, pooled or fused."""
     from speechemb.artifacts import embeddings, fusion
     from speechemb.errors import InputError
 
@@ -154,15 +178,18 @@ def protocol_of(args):
     from speechemb.errors import InputError
     from speechemb.splits import protocols, published
 
+    normalise = args.normalise or ""
     if args.cross_corpus and (args.cv or args.n_folds or args.folds):
         raise InputError("--cross-corpus has no folds: drop --cv, --n-folds and --folds")
     if args.folds:
         if args.cv or args.n_folds:
             raise InputError("--folds gives the folds: drop --cv and --n-folds")
         table = published.read(paths.existing(args.folds))
-        return protocols.Protocol(table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table)
+        return protocols.Protocol(
+            table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table, normalise
+        )
     cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
-    return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "")
+    return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "", None, normalise)
 
 
 def announce(plan, protocol) -> None:
@@ -244,6 +271,7 @@ def train_and_write(args, run) -> None:
     if outcome.final:
         written += f" and {paths.shown(folder)}"
     what = f"{name}, layer {run.recipe.layer}" if one_line else name
+    what += f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""
     print(f"{what}: {headline(outcome, run.task)}, {time.perf_counter() - started:.1f} s")
     if not one_line:
         print(f"wrote {written}")

@@ -14,6 +14,8 @@ from speechemb.encoders.failures import check_finite
 from speechemb.errors import InputError
 from speechemb.layers import take_layer
 from speechemb.paths import shown
+from speechemb.speakers import MIN_CLIPS, moments
+from speechemb.splits import NORMALISED
 
 
 def usable(files: list[Path]) -> tuple[list[tuple[Path, np.ndarray | Recording]], list[tuple[str, str]]]:
@@ -69,19 +71,50 @@ def features_of(
     return np.concatenate(taken, axis=-1)
 
 
+def check_enrolment(meta: dict[str, Any], given: bool) -> None:
+    """Raise unless enrolment recordings are given exactly where the model needs them."""
+    if meta["normalise"] and not given:
+        raise InputError(
+            f"the model was trained with --normalise {meta['normalise']}: give at least {MIN_CLIPS} recordings of the "
+            "same speaker with --enrol"
+        )
+    if given and not meta["normalise"]:
+        raise InputError("--enrol: the model was trained without --normalise speaker: drop the flag")
+
+
+def normalised_words(meta: dict[str, Any]) -> str:
+    """What standardising within the speaker means, for people."""
+    return NORMALISED[meta["normalise"]]
+
+
+def speaker_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (d,) of the features (n, d) of a speaker's enrolment recordings, as training takes them.
+
+    Raises:
+        InputError: fewer than `MIN_CLIPS` recordings.
+    """
+    if len(features) < MIN_CLIPS:
+        raise InputError(f"--enrol: {len(features)} recordings that can be used, at least {MIN_CLIPS} are needed")
+    return moments(features)[:2]
+
+
 def predict(
     classifier: Classifier,
     found: list[encoders.Encoder],
     meta: dict[str, Any],
     clips: list[tuple[Path, np.ndarray | Recording]],
+    speaker: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> list[list]:
-    """One row per file: [path, emotion, probability of each class ...].
+    """One row per file: [path, emotion, probability of each class ...]. `speaker`: see `speaker_of`.
 
     An emotion that a spreadsheet would run as a formula gets an apostrophe before it.
     """
     if not clips:
         return []
-    probabilities = classifier.predict_proba(features_of(found, meta, clips))
+    features = features_of(found, meta, clips)
+    if speaker:
+        features = ((features - speaker[0]) / speaker[1]).astype(np.float32)
+    probabilities = classifier.predict_proba(features)
     names = [f"'{label}" if is_formula(label) else label for label in meta["labels"]]
     labels = np.array(names)[probabilities.argmax(axis=1)]
     return [

@@ -28,6 +28,7 @@ class Settings(schemas.Schema):
     n_folds: schemas.Size  # of one repeat
     repeats: schemas.Size
     leak: schemas.Name | Literal[""]  # one of splits.LEAKS, or empty
+    normalise: Literal["", "speaker"]  # one of splits.NORMALISED, or empty
     seed: schemas.Count
 
 

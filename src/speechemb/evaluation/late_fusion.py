@@ -17,7 +17,7 @@ Run = tuple[pd.DataFrame, dict[str, Any]]  # predictions and their stamp, see `a
 PREFIX = "mean_of-"  # begins the names of such runs
 _LONGEST = 150  # characters of a name
 # What the runs must share, as keys of their stamps; and what each may have of its own.
-_SHARED = ("labels", "corpora", "protocol", "n_folds", "repeats", "leak")
+_SHARED = ("labels", "corpora", "protocol", "n_folds", "repeats", "leak", "normalise")
 _OWN = ("precision", "layer", "classifier", "tune", "seed", "augmented")
 _KEY = ["clip_id", "fold"]
 

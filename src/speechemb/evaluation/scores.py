@@ -12,6 +12,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown |
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
+| `normalise` | `speaker`: features standardised within each speaker (transductive, see `splits.NORMALISED`); or empty |
 | `mean_of` | of a mean of the probabilities of several runs: their names; else empty |
 | `augmented` | augmented copies per training clip |
 | `windowed_clips` | clips that were longer than one window of the encoder; null: not recorded |
@@ -52,10 +53,10 @@ from speechemb.evaluation import counts, fairness, listeners
 from speechemb.evaluation.counts import Counts
 from speechemb.evaluation.late_fusion import mean_words
 from speechemb.metrics import classification, intervals
-from speechemb.splits import CROSS_CORPUS
+from speechemb.splits import CROSS_CORPUS, NORMALISED
 
 SETTINGS = ("tag", "encoder", "pooling", "precision", "layer", "classifier", "tune", "corpora", "seed", "labels")
-HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "augmented", "speakers_on_both_sides")
+HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "normalise", "augmented", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 
 
@@ -78,7 +79,9 @@ def evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> list[Evaluate
         direction = {
             "name": f"{stamp['tag']}_train-{train}_test-{test}",
             "direction": {"train": train, "test": test},
-            "protocol_note": f"trained on {train}, tested on {test}",
+            "protocol_note": "; ".join(
+                filter(None, [f"trained on {train}, tested on {test}", NORMALISED.get(stamp["normalise"])])
+            ),
             "n_folds": 1,
         }
         found.append(_evaluated(part, {**stamp, **direction}))

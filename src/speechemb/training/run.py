@@ -62,6 +62,7 @@ class TrainingRun:
             n_folds=self.n_folds,
             repeats=protocol.repeats,
             leak=protocol.leak,
+            normalise=protocol.normalise,
             seed=recipe.seed,
             inputs=[schemas.Source(**source) for source in data.sources],
             tag=self.tag,
