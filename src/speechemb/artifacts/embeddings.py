@@ -149,7 +149,7 @@ def read(path: Path, layer: str = "") -> Embeddings:
     check_upstream(path, STEP2)
     del arrays["excluded"]
     sources = [{"path": shown(path), "sha256": meta["content_sha256"]}]
-    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources)
+    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources, parts=[], dropped=[])
 
 
 def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any], remedy: str) -> int:

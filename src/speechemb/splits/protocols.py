@@ -1,6 +1,7 @@
 """From embeddings and a protocol to folds: repeats, augmented copies, cross-corpus runs and deliberate leakage."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Protocol:
     repeats: int = 1
     leak: str = ""
     published: Published | None = None
-    normalise: str = ""
+    normalise: Literal["", "speaker"] = ""
 
     def __post_init__(self) -> None:
         if self.cv == CROSS_CORPUS and (self.repeats > 1 or self.leak):
