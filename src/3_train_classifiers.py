@@ -1,16 +1,18 @@
 """Step 3: train and test classifiers on the embeddings, by cross-validation.
 
-Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are concatenated)
+Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are pooled)
 Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilities
         results/training_<run>.csv       the figures of every fold, and what was chosen in it
+        results/excluded_<run>.csv       the clips of the npz that the run cannot use, where there are any
         results/tuning_<run>.csv         with --tune: every trial of every fold and of the final model
         results/layer_weights_<run>.csv  and .png, with --protocol superb: the learned layer weights
         models/<run>/                    the classifier fitted on all clips, for predict.py
 
 The default folds are speaker-independent: no speaker is in both training and test. `--cv random` allows a comparison
-with figures published that way; its outputs are marked as optimistic. Everything that is fitted or chosen (scaling,
-early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on together
-with their originals and are never tested on.
+with figures published that way; its outputs are marked as optimistic. `--normalise speaker` is another task:
+transductive, uses the test speaker's unlabelled clips; its outputs say so. Everything that is fitted or chosen
+(scaling, early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on
+together with their originals and are never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
@@ -30,7 +32,9 @@ N_FOLDS = 5  # of --n-folds
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    add_data_flags(parser.add_argument_group("data"))
+    data = parser.add_argument_group("data")
+    add_data_flags(data)
+    add_normalise_flag(data)
     add_fold_flags(parser.add_argument_group("folds"))
     add_classifier_flags(parser.add_argument_group("classifier"))
     add_output_flags(parser.add_argument_group("output"))
@@ -47,6 +51,11 @@ def add_data_flags(group) -> None:
         default=default,
         help="one or several files of step 2, as if they were one",
     )
+    group.add_argument(
+        "--fuse",
+        action="store_true",
+        help="the files are of several encoders: concatenate their features, for the clips that are in all of them",
+    )
     cli.add_words(
         group,
         "--corpora",
@@ -60,6 +69,15 @@ def add_data_flags(group) -> None:
         default="mean",
         help="last, mean (average of the layers), all (concatenated), a layer's number, auto (chosen inside each fold) "
         "or each (one run per layer, without models, for a layer curve)",
+    )
+
+
+def add_normalise_flag(group) -> None:
+    group.add_argument(
+        "--normalise",
+        choices=tuple(splits.NORMALISED),
+        help="standardise features within each speaker, over all clips of the speaker: transductive, uses the test "
+        "speaker's unlabelled clips; the outputs say so, and predict.py needs --enrol",
     )
 
 
@@ -111,7 +129,7 @@ def add_output_flags(group) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import atomic, embeddings
+    from speechemb.artifacts import atomic
     from speechemb.evaluation import trained_on
     from speechemb.splits import protocols
     from speechemb.training import cross_validation
@@ -119,16 +137,14 @@ def main(argv: list[str] | None = None) -> None:
 
     for folder in (args.results_dir, args.models_dir):
         atomic.check_writable(paths.output(folder))
-    npz = [paths.existing(path) for path in args.npz_path]
-    every_layer = args.protocol or args.layer in ("auto", "each")
-    data = embeddings.concatenated(npz, layer="" if every_layer else args.layer)
+    data = read(args)
     protocol = protocol_of(args)
     classifiers, layers = asked(args, data)
     emotions = parse_emotions(args.emotions)
     parts = protocols.by_corpora(data, args.corpora, args.cross_corpus)
     plans = [protocols.plan(part, protocol, emotions) for part in parts]
     corpora = sorted({corpus for plan in plans for corpus in plan.data.corpora.tolist()})
-    trained = trained_on.summary(data.meta["encoder"], corpora)
+    trained = trained_on.summary([meta["encoder"] for meta in data.parts or [data.meta]], corpora)
     for plan in plans:
         announce(plan)
         for name in classifiers:
@@ -140,20 +156,49 @@ def main(argv: list[str] | None = None) -> None:
         cli.log.warning("%s", line)
 
 
+def read(args):
+    """The embeddings of all files, with one layer or all of them, as the flags ask for."""
+    from speechemb.errors import InputError
+    from speechemb.training.normalisation import within_speakers
+
+    if not args.normalise:
+        return read_files(args)
+    if args.protocol or args.layer == "auto":
+        raise InputError("--normalise speaker takes features as they are: drop --protocol superb and --layer auto")
+    return within_speakers(read_files(args))
+
+
+def read_files(args):
+    """The embeddings of the files, pooled or fused."""
+    from speechemb.artifacts import embeddings, fusion
+    from speechemb.errors import InputError
+
+    npz = [paths.existing(path) for path in args.npz_path]
+    if not args.fuse:
+        every_layer = args.protocol or args.layer in ("auto", "each")
+        return embeddings.concatenated(npz, layer="" if every_layer else args.layer)
+    if args.protocol:
+        raise InputError("--protocol superb learns the weights of one encoder's layers: drop --fuse")
+    return fusion.fused(npz, args.layer)
+
+
 def protocol_of(args):
     """The protocol that the flags of the folds ask for."""
     from speechemb.errors import InputError
     from speechemb.splits import protocols, published
 
+    normalise = args.normalise or ""
     if args.cross_corpus and (args.cv or args.n_folds or args.folds):
         raise InputError("--cross-corpus has no folds: drop --cv, --n-folds and --folds")
     if args.folds:
         if args.cv or args.n_folds:
             raise InputError("--folds gives the folds: drop --cv and --n-folds")
         table = published.read(paths.existing(args.folds))
-        return protocols.Protocol(table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table)
+        return protocols.Protocol(
+            table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table, normalise
+        )
     cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
-    return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "")
+    return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "", None, normalise)
 
 
 def announce(plan) -> None:
@@ -161,7 +206,17 @@ def announce(plan) -> None:
     names = "+".join(sorted(set(plan.data.corpora.tolist())))
     if plan.left_out:
         print(f"{names}: {plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))} excluded")
+    say_dropped([row for row in plan.data.dropped if row["corpus"] in names.split("+")])
     print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
+
+
+def say_dropped(rows: list[dict[str, str]]) -> None:
+    """Print how many clips were excluded for each reason, and the first of them."""
+    from speechemb.errors import first
+
+    for reason in dict.fromkeys(row["reason"] for row in rows):
+        clips = [row["clip_id"] for row in rows if row["reason"] == reason]
+        print(f"{len(clips)} clips excluded, {reason}: {first(clips)}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
@@ -224,6 +279,7 @@ def train_and_write(args, run) -> None:
     if outcome.final:
         written += f" and {paths.shown(folder)}"
     what = f"{name}, layer {run.recipe.layer}" if one_line else name
+    what += f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""
     print(f"{what}: {headline(outcome, run.task)}, {time.perf_counter() - started:.1f} s")
     if not one_line:
         print(f"wrote {written}")

@@ -39,18 +39,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="the run that all comparable ones are tested against (default: for each, the acoustic baseline with the "
         "same classifier, tuning, seed and copies)",
     )
+    parser.add_argument(
+        "--fuse",
+        nargs="+",
+        metavar="RUN",
+        help="also evaluate the mean of the out-of-fold probabilities of these runs (equal weights), as one more run",
+    )
     return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic, storage
-    from speechemb.evaluation import comparison, leakage_audit, literature, scores, significance
+    from speechemb.evaluation import comparison, late_fusion, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
     from speechemb.visualization import style
 
     folder = paths.output(args.results_dir)
-    runs = [run for predictions, stamp in read_runs(folder) for run in scores.evaluated(predictions, stamp)]
+    read = read_runs(folder)
+    if args.fuse:
+        read.append(late_fusion.mean_of(read, args.fuse))
+    runs = [run for predictions, stamp in read for run in scores.evaluated(predictions, stamp)]
     results = [run.result for run in runs]
     table, stamp = comparison.runs_table(results), comparison.stamp_of(results, args.command)
     curves = comparison.layer_curves(results)

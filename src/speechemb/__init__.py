@@ -16,7 +16,7 @@ A module imports from its own package and from lower lines only; `tests/test_arc
 
     artifacts        the files that pass between the steps: columns, schemas, readers, writers
 
-    speakers         who is the same person
+    speakers         who is the same person, and the statistics of a person's clips
     visualization    every picture: arrays in, figure out
     audio            decoding, and augmented copies
 

@@ -1,6 +1,23 @@
-"""Who is the same person: speaker 01 of two corpora is two people, and an unknown speaker is nobody."""
+"""Who is the same person: speaker 01 of two corpora is two people, and an unknown speaker is nobody.
+
+Also the statistics of a person's clips, which `--normalise speaker` takes out of their features.
+"""
 
 import numpy as np
+
+MIN_CLIPS = 10  # that a speaker's statistics need: with 10 the mean's standard error is a third of a deviation
+_CONSTANT = 1e-6  # deviation, relative to the mean, that float32 values have by rounding alone
+
+
+def moments(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean and standard deviation (population, float64) of each feature over clips (n, ...), and the constant features.
+
+    The deviation of a constant feature is given as 1, so that the feature becomes 0 when it is standardised.
+    """
+    wide = vectors.astype(np.float64)
+    mean, deviation = wide.mean(axis=0), wide.std(axis=0)
+    constant = deviation <= _CONSTANT * np.abs(mean)
+    return mean, np.where(constant, 1.0, deviation), int(constant.sum())
 
 
 def genders_of(corpora: np.ndarray, speakers: np.ndarray, genders: np.ndarray) -> dict[str, str]:

@@ -68,7 +68,17 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     assert "random x5 (optimistic)" in printed and "speaker x5: chance UAR 0.250, majority accuracy 0.250" in printed
     table = pd.read_csv(results / "comparison.csv")
     run = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed", "augmented"]
-    scores = ["protocol", "uar", "uar_low", "uar_high", "uar_fold_mean", "uar_fold_std", "accuracy", "weighted_f1"]
+    scores = [
+        "protocol",
+        "note",
+        "uar",
+        "uar_low",
+        "uar_high",
+        "uar_fold_mean",
+        "uar_fold_std",
+        "accuracy",
+        "weighted_f1",
+    ]
     scores += ["macro_f1", "auroc", "nll", "calibration_error"]
     rest = ["chance_uar", "majority_accuracy", "clips", "windowed_clips", "speakers", "speakers_on_both_sides"]
     rest += ["trained_on", "test_corpus_in_training", "run"]

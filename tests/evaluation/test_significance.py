@@ -42,6 +42,7 @@ def stamp(run: str, **other) -> dict:
         "n_folds": 5,
         "repeats": 1,
         "leak": "",
+        "normalise": "",
         "augmented": 0,
         "speakers_on_both_sides": 0,
         "sha256": run,

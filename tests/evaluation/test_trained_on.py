@@ -74,7 +74,7 @@ def test_an_encoder_that_is_not_listed_is_said_to_be_unknown(run):
     ],
 )
 def test_what_is_known_of_an_encoder_and_a_corpus(identity, corpus, words):
-    found = trained_on.summary(identity, [corpus])
+    found = trained_on.summary([identity], [corpus])
     assert found["saw"] == {corpus: words} and len(trained_on.warnings(found)) == (words == "saw")
     assert (trained_on.words(found) == "unknown") == (found["source"] == "")
 
@@ -107,7 +107,7 @@ def test_every_row_has_a_source_and_known_corpora_and_every_tag_a_row():
 
 def test_of_several_corpora_the_worst_counts():
     saw = {"iemocap": "not listed", "ravdess": "unknown"}
-    assert trained_on.overall(saw) == "unknown" and trained_on.overall({**saw, "cremad": "saw"}) == "saw"
+    assert trained_on.worst(saw.values()) == "unknown" and trained_on.worst([*saw.values(), "saw"]) == "saw"
 
 
 @pytest.mark.parametrize("row, words", [

@@ -58,6 +58,22 @@ def test_scale_runs_the_steps_and_measures_them(tmp_path):
     assert all(row[step]["seconds"] > 0 and row[step]["peak MB"] > 50 for step in ("step 1", "step 2", "step 3"))
 
 
+def test_the_parts_of_a_corpus_are_drawn_as_said():
+    draws = benchmark("normalise").DRAWS
+    labels, speakers = np.tile(np.repeat(list("abcd"), 4), 6), np.repeat(list("uvwxyz"), 16)
+
+    def counts(name, seed):
+        clips = draws[name](labels, speakers, seed)
+        assert len(set(clips)) == len(clips)
+        return np.array([[((speakers[clips] == s) & (labels[clips] == c)).sum() for c in "abcd"] for s in "uvwxyz"])
+
+    assert (counts("all", 0) == 4).all() and (counts("balanced half", 0) == 2).all()
+    half, skewed = counts("half classes", 0), counts("skewed half", 0)
+    assert (np.sort(half, axis=1) == [0, 0, 4, 4]).all() and len(np.unique(half, axis=0)) > 1
+    assert (skewed.sum(axis=1) == 8).all() and skewed.std(axis=1).mean() > 0.5
+    assert (half == counts("half classes", 0)).all() and (half != counts("half classes", 1)).any()
+
+
 def test_the_pages_tables_are_those_of_the_committed_results():
     path = ROOT / "tools" / "readme_tables.py"
     spec = importlib.util.spec_from_file_location("readme_tables", path)

@@ -38,8 +38,11 @@ def corpus(folder: Path, speakers: int = 6, takes: int = 2, seconds: float = 0.6
     return table
 
 
-def npz(path: Path, vectors: np.ndarray, labels, speakers, corpus: str = "made", encoder=(), **columns) -> Path:
-    """An npz as step 2 writes it, of given vectors (n, d) or (n, n_layers, d); `encoder`: keys of its identity."""
+def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = "made", encoder=(), **columns) -> Path:
+    """An npz as step 2 writes it, of given vectors (n, d) or (n, n_layers, d) and an encoder of this name.
+
+    `encoder`: further keys of its identity.
+    """
     vectors = np.asarray(vectors, np.float32)
     vectors = vectors[:, None, :] if vectors.ndim == 2 else vectors
     n = len(vectors)
@@ -56,7 +59,7 @@ def npz(path: Path, vectors: np.ndarray, labels, speakers, corpus: str = "made",
     layers = np.arange(vectors.shape[1])
     sizes = {"dim": vectors.shape[2], "n_layers": vectors.shape[1] - 1}
     content = {
-        "encoder": {"tag": "made", "name": "made", "revision": "1", **sizes, **dict(encoder)},
+        "encoder": {"tag": tag, "name": tag, "revision": "1", **sizes, **dict(encoder)},
         "layers": layers.tolist(),
         "pooling": ["mean"],
         "vectors": float(vectors.astype(np.float64).sum()),

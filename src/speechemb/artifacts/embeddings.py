@@ -38,7 +38,7 @@ TEXT = (
 )
 KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
 SETTINGS = ("encoder", "layers", "pooling", "precision_asked", "limit", "augment")  # what a file to be replaced shares
-_COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be concatenated
+COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be concatenated
 
 
 class EmbeddingsStamp(schemas.Stamp):
@@ -70,12 +70,13 @@ class Embeddings:
     meta: dict[str, Any]
     layer: str = ""  # the one that was read, (n_clips, d); empty: all of them
     sources: list[dict[str, str]] = field(default_factory=list)  # path and content of each npz that was read
+    parts: list[dict[str, Any]] = field(default_factory=list)  # of fused encoders: the `meta` of each
+    dropped: list[dict[str, str]] = field(default_factory=list)  # clip_id, corpus and reason of clips step 3 cannot use
 
     @property
     def tag(self) -> str:
-        """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`."""
-        pooling = "_".join(self.meta["pooling"])
-        tag = self.meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
+        """Encoder and pooling as file names show them: `wavlm_base`, `wavlm_nano-mean_std`, `wavlm_nano+acoustic`."""
+        tag = "+".join(tag_of(meta) for meta in self.parts or [self.meta])
         return tag + (f"-augmented{self.copies}" if self.copies else "")
 
     @property
@@ -114,6 +115,12 @@ class Embeddings:
         return take_layer(self.embeddings, self.layers.tolist(), layer)
 
 
+def tag_of(meta: dict[str, Any]) -> str:
+    """Encoder and pooling of one npz as file names show them, from its `meta`."""
+    pooling = "_".join(meta["pooling"])
+    return meta["encoder"]["tag"] + ("" if pooling in ("mean", "functionals") else f"-{pooling}")
+
+
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
     arrays = {"embeddings": rows, **columns}
@@ -142,7 +149,7 @@ def read(path: Path, layer: str = "") -> Embeddings:
     check_upstream(path, STEP2)
     del arrays["excluded"]
     sources = [{"path": shown(path), "sha256": meta["content_sha256"]}]
-    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources)
+    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources, parts=[], dropped=[])
 
 
 def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any], remedy: str) -> int:
@@ -190,12 +197,21 @@ def concatenated(paths: list[Path], layer: str = "") -> Embeddings:
     """
     files = [read(path, layer) for path in paths]
     for path, file in zip(paths, files, strict=True):
-        for key in _COMMON:
+        for key in COMMON:
             if file.meta[key] != files[0].meta[key]:
                 raise InputError(
                     f"{shown(paths[0])} and {shown(path)} differ in {key} and cannot be pooled: give files of one "
                     f"{STEP2} setting to --npz-path, or run the step once for each"
                 )
+    return pooled(files)
+
+
+def pooled(files: list[Embeddings]) -> Embeddings:
+    """Several files of one encoder, layers and pooling, one after another.
+
+    Raises:
+        InputError: a clip is in two of them.
+    """
     if len(files) == 1:
         return files[0]
     ids, counts = np.unique(np.concatenate([file.clip_ids for file in files]), return_counts=True)

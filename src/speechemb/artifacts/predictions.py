@@ -29,7 +29,23 @@ class Settings(schemas.Schema):
     n_folds: schemas.Size  # of one repeat
     repeats: schemas.Size
     leak: schemas.Name | Literal[""]  # one of splits.LEAKS, or empty
+    normalise: Literal["", "speaker"]  # one of splits.NORMALISED, or empty
     seed: schemas.Count
+
+
+class EncoderPart(schemas.Schema):
+    """One of the encoders whose features a run concatenates (`--fuse`)."""
+
+    encoder: schemas.EncoderInfo
+    encoder_source: schemas.Text
+    layers: schemas.Layers
+    pooling: schemas.Pooling
+    precision: schemas.Precision
+
+    @classmethod
+    def of(cls, meta: dict[str, Any]) -> "EncoderPart":
+        """What the `meta` of an npz says of its encoder."""
+        return cls(**{key: meta[key] for key in cls.model_fields})
 
 
 class RunMeta(Settings):
@@ -42,12 +58,14 @@ class RunMeta(Settings):
     pooling: schemas.Pooling
     precision: schemas.Precision  # that the encoder computed in
     layers: schemas.Layers  # that the npz holds
+    fused: list[EncoderPart]  # the encoders, in the order of their features; empty for a single one
     augmented: schemas.Count  # augmented copies of each clip, 0 for none
     features: schemas.Size  # dimensions of what the classifier sees
     corpora: schemas.Corpora
     protocol_note: schemas.Text  # the protocol for people
     groups: schemas.Count  # groups of clips that splits keep together
     speakers_on_both_sides: schemas.Count | None  # in training and test of some fold; None where one is unknown
+    dropped: schemas.Count  # clips listed in excluded_<tag>.csv with the reason
     left_out: schemas.Count  # clips of other classes: not in --emotions, or not in every corpus of a cross-corpus run
 
     def stamp(self, command: str) -> dict[str, Any]:
@@ -101,6 +119,11 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 def _refuse(path: Path, frame: pd.DataFrame, wrong: pd.Series, what: str, remedy: str) -> None:
     if wrong.any():
         raise ArtifactError(f"{shown(path)}: {what} for {first(frame.clip_id[wrong].tolist())}: {remedy}")
+
+
+def write_excluded(path: Path, rows: list[dict[str, str]], stamp: dict[str, Any], files: Together) -> None:
+    """Step 3's `results/excluded_<tag>.csv`: clip_id, corpus and reason of the clips of the npz that the run lacks."""
+    write_csv(path, pd.DataFrame(rows), {**stamp, "kind": "excluded clips"}, files)
 
 
 def write_log(path: Path, rows: list[dict[str, Any]], stamp: dict[str, Any], files: Together) -> None:

@@ -10,7 +10,8 @@ import pandas as pd
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import trained_on
-from speechemb.splits import TABLE
+from speechemb.evaluation.late_fusion import mean_words
+from speechemb.splits import NORMALISED, TABLE, TRANSDUCTIVE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
 _DETAILS = ("folds", "per_class", "confusion_matrix", "reliability", "by_speaker")
@@ -45,6 +46,7 @@ def run_row(result: dict[str, Any]) -> dict[str, Any]:
         "seed": result["seed"],
         "augmented": result["augmented"],
         "protocol": protocol_of(result),
+        "note": note_of(result),
         "uar": result["overall"]["uar"],
         "uar_low": low,
         "uar_high": high,
@@ -63,15 +65,16 @@ def run_row(result: dict[str, Any]) -> dict[str, Any]:
         "speakers": result["speakers"],
         "speakers_on_both_sides": result["speakers_on_both_sides"],
         "trained_on": trained_on.words(result["trained_on"]),
-        "test_corpus_in_training": trained_on.overall(result["trained_on"]["saw"]),
+        "test_corpus_in_training": trained_on.worst(result["trained_on"]["saw"].values()),
         "run": result["name"],
     }
 
 
 def protocol_of(result: dict[str, Any]) -> str:
     """`speaker x5`, `random x5 (optimistic)`: rows of one table that differ in it are not comparable."""
+    other_task = f" ({TRANSDUCTIVE})" if result["normalise"] else ""
     if direction := result["direction"]:
-        return f"train {direction['train']}, test {direction['test']}"
+        return f"train {direction['train']}, test {direction['test']}{other_task}"
     words = f"{result['protocol']} x{result['n_folds']}"
     if result["repeats"] > 1:
         words += f", {result['repeats']} times"
@@ -80,7 +83,12 @@ def protocol_of(result: dict[str, Any]) -> str:
         words += " (optimistic)"
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"
-    return words
+    return words + other_task
+
+
+def note_of(result: dict[str, Any]) -> str:
+    """What makes a run another thing than a classifier tested as usual; empty where nothing does."""
+    return "; ".join(filter(None, [NORMALISED.get(result["normalise"]), mean_words(result["mean_of"])]))
 
 
 def settings_words(row: Mapping[Any, Any]) -> str:

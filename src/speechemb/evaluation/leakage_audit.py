@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from speechemb.evaluation import comparison
+from speechemb.splits import TRANSDUCTIVE
 
 SAME = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed"]
+SAME += ["normalise"]
 COLUMNS = (
     *SAME,
     "augmented",
@@ -34,10 +36,10 @@ def audit_table(results: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]
     """One row per run of each set that has a speaker-independent run and another, and the runs that lack the former.
 
     `points`: UAR minus that of `baseline`, the speaker-independent run without augmented copies and leakage that the
-    run is compared with, in percentage points.
+    run is compared with, in percentage points. Means of the probabilities of several runs are not audited.
     """
     sets: dict[tuple, list[dict[str, Any]]] = {}
-    for row in (_audit_row(result) for result in results if not result["direction"]):
+    for row in (_audit_row(result) for result in results if not (result["direction"] or result["mean_of"])):
         sets.setdefault(tuple(row[key] for key in SAME), []).append(row)
     found, alone = [], []
     for _, runs in sorted(sets.items()):
@@ -69,7 +71,7 @@ def _baseline(row: dict[str, Any], plain: dict[str, dict[str, Any]]) -> str:
 
 def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
     """A row of the comparison table, with the parts of the protocol in columns of their own."""
-    parts = {key: result[key] for key in ("augmented", "protocol", "n_folds", "repeats", "leak")}
+    parts = {key: result[key] for key in ("augmented", "protocol", "n_folds", "repeats", "leak", "normalise")}
     return {**comparison.run_row(result), **parts}
 
 
@@ -79,6 +81,8 @@ def protocol_words(row: Mapping[Any, Any]) -> str:
     words += f" folds x{row['n_folds']}" + (f", {row['repeats']} times" if row["repeats"] > 1 else "")
     if row["augmented"]:
         words += f", {row['augmented']} augmented copies per clip"
+    if row["normalise"]:
+        words += f"; {TRANSDUCTIVE}"
     if row["leak"]:
         words += f"; deliberate leakage: {row['leak']}"
     return words

@@ -17,6 +17,7 @@ from speechemb import corpora
 from speechemb.artifacts.storage import ArtifactError, read_table
 from speechemb.evaluation.comparison import protocol_of
 from speechemb.paths import DATA, shown
+from speechemb.splits import TRANSDUCTIVE
 
 FILE = DATA / "published_figures.csv"
 METRICS = ("UAR", "accuracy")  # those of ours that others report too
@@ -74,6 +75,8 @@ def why_not_comparable(result: dict[str, Any], figure: dict[str, Any]) -> str:
     """Why a published figure must not be compared with this evaluation; empty where it may be."""
     ours, theirs = result["protocol"], figure["cv"]
     complete = CLIPS.get((result["corpora"][0], len(result["labels"])))
+    if result["normalise"]:
+        return f"our run is {TRANSDUCTIVE}"
     if result["leak"]:
         return "our run has deliberate leakage"
     if not theirs:

@@ -13,6 +13,8 @@ Keys of `results/evaluation_results_<run>.json`:
 | `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown |
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
+| `normalise` | `speaker`: features standardised within each speaker (transductive, see `splits.NORMALISED`); or empty |
+| `mean_of` | of a mean of the probabilities of several runs: their names; else empty |
 | `augmented` | augmented copies per training clip |
 | `windowed_clips` | clips that were longer than one window of the encoder; null: not recorded |
 | `clips`, `speakers` | test clips, each once; known speakers |
@@ -50,11 +52,12 @@ from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import counts, fairness, listeners, trained_on
 from speechemb.evaluation.counts import Counts
+from speechemb.evaluation.late_fusion import mean_words
 from speechemb.metrics import classification, intervals
-from speechemb.splits import CROSS_CORPUS
+from speechemb.splits import CROSS_CORPUS, NORMALISED
 
 SETTINGS = ("tag", "encoder", "pooling", "precision", "layer", "classifier", "tune", "corpora", "seed", "labels")
-HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "augmented", "speakers_on_both_sides")
+HOW = ("protocol", "protocol_note", "n_folds", "repeats", "leak", "normalise", "augmented", "speakers_on_both_sides")
 WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 
 
@@ -77,7 +80,9 @@ def evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> list[Evaluate
         direction = {
             "name": f"{stamp['tag']}_train-{train}_test-{test}",
             "direction": {"train": train, "test": test},
-            "protocol_note": f"trained on {train}, tested on {test}",
+            "protocol_note": "; ".join(
+                filter(None, [f"trained on {train}, tested on {test}", NORMALISED.get(stamp["normalise"])])
+            ),
             "n_folds": 1,
         }
         found.append(_evaluated(part, {**stamp, **direction}))
@@ -98,14 +103,18 @@ def _evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> Evaluated:
 def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
     """The figures of one run (keys above); `stamp` is the stamp of its predictions."""
     labels, repeats, direction = counts.labels, stamp["repeats"], stamp.get("direction")
+    mean_of = stamp.get("mean_of", [])
     matrix = counts.total / repeats
     found, why = unit_intervals(counts, repeats)
     tested = [direction["test"]] if direction else stamp["corpora"]
+    encoders = [part["encoder"] for part in stamp["fused"] or [stamp]]
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
-        "trained_on": trained_on.summary(stamp["encoder"], tested),
+        "trained_on": trained_on.summary(encoders, tested),
         "name": stamp.get("name", stamp["tag"]),
+        "protocol_note": "; ".join(filter(None, [stamp["protocol_note"], mean_words(mean_of)])),
+        "mean_of": mean_of,
         "windowed_clips": stamp.get("windowed_clips"),
         "clips": len(counts.by_clip),
         "speakers": len(counts.speakers),

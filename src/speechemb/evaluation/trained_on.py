@@ -16,6 +16,7 @@ An encoder from the hub is found by its id, and any by its weights. The name of 
 config.json says it came from, proves nothing: without a row for its weights, its training is unknown.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,12 +91,16 @@ def training_of(encoder: dict[str, Any], rows: tuple[Training, ...]) -> Training
     return next((row for row in rows if trusted and row.encoder == name), Training())
 
 
-def summary(encoder: dict[str, Any], corpora: list[str]) -> dict[str, Any]:
-    """What an evaluation records: `encoder`, `speech`, `labels` and `source` of its row (unknown without one), and
-    `saw`: corpus -> saw, not listed or unknown."""
-    row = training_of(encoder, read_trainings())
-    found = {key: getattr(row, key) for key in ("speech", "labels", "source")}
-    return {"encoder": row.encoder or encoder.get("name"), **found, "saw": {name: row.saw(name) for name in corpora}}
+def summary(encoders: list[dict[str, Any]], corpora: list[str]) -> dict[str, Any]:
+    """What an evaluation records: `encoder`, `speech`, `labels` and `source` of the encoder's row, unknown without one;
+    and `saw`: corpus -> saw, not listed or unknown. Of several encoders, joined by ` + `, and the worst of the words.
+    """
+    trainings = [training_of(encoder, read_trainings()) for encoder in encoders]
+    names = [row.encoder or str(encoder.get("name")) for row, encoder in zip(trainings, encoders, strict=True)]
+    found = {key: " + ".join(getattr(row, key) for row in trainings) for key in ("speech", "labels")}
+    sources = " + ".join(row.source for row in trainings if row.source)
+    saw = {corpus: worst([row.saw(corpus) for row in trainings]) for corpus in corpora}
+    return {"encoder": " + ".join(names), **found, "source": sources, "saw": saw}
 
 
 def words(trained: dict[str, Any]) -> str:
@@ -103,9 +108,9 @@ def words(trained: dict[str, Any]) -> str:
     return trained["speech"] + (f"; labels: {trained['labels']}" if trained["source"] else "")
 
 
-def overall(saw: dict[str, str]) -> str:
-    """One word for a run over several corpora: the worst of them."""
-    return next(word for word in (SAW, UNKNOWN, NOT_LISTED) if word in saw.values())
+def worst(found: Collection[str]) -> str:
+    """One word for several encoders or corpora."""
+    return next(word for word in (SAW, UNKNOWN, NOT_LISTED) if word in found)
 
 
 def warnings(trained: dict[str, Any]) -> list[str]:

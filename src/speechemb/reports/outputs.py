@@ -54,7 +54,8 @@ def write_cross_corpus(folder: Path, results: list[dict[str, Any]], files: Toget
         path = folder / f"cross_corpus_{tag}.csv"
         storage.write_text(path, matrix.round(6).to_csv(lineterminator="\n"), files)
         names = [str(name) for name in matrix.columns]
-        title = f"{tag}\nUAR of each direction, over all clips of the corpus tested on"
+        notes = {comparison.note_of(result) for result in results if result["tag"] == tag} - {""}
+        title = "\n".join([tag, "UAR of each direction, over all clips of the corpus tested on", *sorted(notes)])
         figure = evaluation_figures.cross_corpus(matrix.to_numpy(), names, title)
         storage.write_figure(path.with_suffix(".png"), figure, files)
 

@@ -9,6 +9,7 @@ from speechemb.errors import first
 from speechemb.evaluation import trained_on
 from speechemb.evaluation.comparison import run_row, settings_words
 from speechemb.evaluation.fairness import FEW
+from speechemb.evaluation.late_fusion import mean_words
 from speechemb.evaluation.leakage_audit import protocol_words
 from speechemb.evaluation.significance import ALPHA, Comparable
 from speechemb.labels import display_corpora
@@ -230,6 +231,7 @@ def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
                 f"  {name:52s} {uar_words(result)}, 95 %{interval}  accuracy {result['overall']['accuracy']:.3f}  "
                 f"weighted F1 {result['overall']['weighted_f1']:.3f}{auroc}"
             )
+            lines += [f"    {mean_words(result['mean_of'])}"] if result["mean_of"] else []
             lines += ["  " + line for line in corpus_lines(result)]
     return "\n".join([*lines, *training_lines(results)])
 

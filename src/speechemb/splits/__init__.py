@@ -17,6 +17,12 @@ CROSS_CORPUS = "cross-corpus"  # the protocol of --cross-corpus, which replaces 
 
 NOTES = {**PROTOCOLS, CROSS_CORPUS: "trained on one corpus, tested on another"}
 
+# What a run is called, wherever it appears, whose features were standardised with other clips of the test speaker.
+TRANSDUCTIVE = "transductive, uses the test speaker's unlabelled clips"
+
+# The choices of --normalise, each with the note that the outputs of a run carry.
+NORMALISED = {"speaker": f"features standardised within each speaker ({TRANSDUCTIVE})"}
+
 # Deliberate leakage, made only with --leak, to measure how much UAR it adds; every output of such a run says so.
 LEAKS = {
     "scaler": "LEAK (deliberate leakage): features standardised on all clips, including the test clips",

@@ -1,6 +1,7 @@
 """From embeddings and a protocol to folds: repeats, augmented copies, cross-corpus runs and deliberate leakage."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from speechemb.errors import InputError
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
 from speechemb.speakers import within_corpus
-from speechemb.splits import CROSS_CORPUS, LEAKS, NOTES
+from speechemb.splits import CROSS_CORPUS, LEAKS, NORMALISED, NOTES
 from speechemb.splits.folds import Fold, add_copies, repeated
 from speechemb.splits.groups import clip_groups, voices
 from speechemb.splits.published import Published
@@ -17,7 +18,8 @@ from speechemb.splits.published import Published
 
 @dataclass(frozen=True)
 class Protocol:
-    """How clips are divided. `cv` is one of `NOTES` or the name of `published` folds, `leak` empty or one of `LEAKS`.
+    """How clips are divided. `cv` is one of `NOTES` or the name of `published` folds, `leak` empty or one of `LEAKS`,
+    `normalise` empty or one of `NORMALISED`.
 
     Raises:
         InputError: settings that do not go together.
@@ -29,6 +31,7 @@ class Protocol:
     repeats: int = 1
     leak: str = ""
     published: Published | None = None
+    normalise: Literal["", "speaker"] = ""
 
     def __post_init__(self) -> None:
         if self.cv == CROSS_CORPUS and (self.repeats > 1 or self.leak):
@@ -37,20 +40,27 @@ class Protocol:
             raise InputError("--folds gives the folds: drop --repeats and --leak copies")
         if self.leak == "copies" and self.cv != "random":
             raise InputError("--leak copies divides at random: give --cv random with it")
+        if self.leak and self.normalise:
+            raise InputError("--leak measures ordinary runs, and --normalise is another task: drop one of them")
 
     @property
     def note(self) -> str:
-        """The protocol for people: its folds, repeats and deliberate leakage."""
+        """The protocol for people: its folds, repeats, normalisation and deliberate leakage."""
         again = f", {self.repeats} repeats with different seeds" if self.repeats > 1 else ""
         folds = f"folds of {self.published.path.name}" if self.published else NOTES[self.cv]
-        return "; ".join(filter(None, [folds + again, LEAKS.get(self.leak)]))
+        return "; ".join(filter(None, [folds + again, NORMALISED.get(self.normalise), LEAKS.get(self.leak)]))
 
     def tag(self, n_folds: int) -> str:
-        """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`, `folds_emobox_1a2b3c4d`."""
+        """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`, `folds_emobox_1a2b3c4d`.
+
+        With normalisation `speaker5-transductive_speaker`.
+        """
         plain = {CROSS_CORPUS: "cross"} | ({self.cv: self.cv} if self.published else {})
         parts = [plain.get(self.cv, f"{self.cv}{n_folds}")]
         if self.repeats > 1:
             parts.append(f"repeats{self.repeats}")
+        if self.normalise:
+            parts.append(f"transductive_{self.normalise}")
         if self.leak:
             parts.append(f"LEAK_{self.leak}")
         return "-".join(parts)
