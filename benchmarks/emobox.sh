@@ -7,7 +7,7 @@
 #
 # The defaults are ../shared/data/ravdess, ../shared/encoder and ../shared/data/emobox_ravdess/speaker_folds.csv, a table
 # with the columns speaker,test_fold made from EmoBox's lists. Where the second folder is not there, Whisper is taken from
-# the Hugging Face hub.
+# the Hugging Face hub. After benchmarks/ravdess.sh the embeddings are up to date.
 set -eu
 shared=$(dirname "$0")/../../shared
 corpus=$(realpath "${1:-$shared/data/ravdess}")
@@ -15,15 +15,22 @@ encoders=$(realpath -m "${2:-$shared/encoder}")
 folds=$(realpath "${3:-$shared/data/emobox_ravdess/speaker_folds.csv}")
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-[ -d "$encoders" ] && whispers="$encoders/whisper-tiny.en $encoders/whisper-base" || whispers="whisper_tiny_en whisper_base"
+tiny=whisper_tiny_en base=whisper_base
+[ -d "$encoders" ] && tiny=$encoders/whisper-tiny.en base=$encoders/whisper-base
 
 $python src/1_data_preprocessing.py --corpora ravdess --data-dir "$corpus" --emotions all --out-dir data/processed/ravdess8
-for model in acoustic wavlm_nano $whispers; do
-    npz=embeddings/ravdess8_$(basename "$model" | tr '.-' '__').npz
-    $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --model "$model" \
-        --pooling mean std --out "$npz"
+
+measure() {  # name of the npz, flags of step 2
+    npz=embeddings/ravdess8_$1.npz
+    $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --pooling mean std \
+        --out "$npz" "${@:2}"
     $python src/3_train_classifiers.py --npz-path "$npz" --layer all --folds "$folds" \
         --results-dir results/emobox --models-dir models/emobox
-done
+}
+measure acoustic --model acoustic
+measure wavlm_nano --model wavlm_nano
+measure whisper_tiny_en --model "$tiny"
+measure whisper_base_clip --model "$base" --context clip
+
 $python src/4_evaluation_metrics.py --results-dir results/emobox
 $python tools/readme_tables.py --collect

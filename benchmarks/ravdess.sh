@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The README's results on RAVDESS: 4 and 8 classes, four encoders, every classifier, speaker and random folds; the layer
-# curves of the two Whispers; then the maps and the table. Its files go to results/ravdess and data/processed/ravdess8;
-# the README's tables are made from docs/ravdess.csv and docs/layers_ravdess.csv, copies of what step 4 writes.
+# curves of the two Whispers; then the maps and the tables. Its files go to results/ravdess, results/ravdess_layers and
+# data/processed/ravdess8; the tables are made from docs/ravdess.csv and docs/ravdess_layers.csv, copies of what step 4
+# writes. Whisper base is computed over the clip alone: its 30 s windows would take most of an hour on two cores.
 #
 #   bash benchmarks/ravdess.sh [folder with RAVDESS's Actor_NN] [folder with whisper-tiny.en and whisper-base]
 #
@@ -13,25 +14,32 @@ corpus=$(realpath "${1:-$shared/data/ravdess}")
 encoders=$(realpath -m "${2:-$shared/encoder}")
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-[ -d "$encoders" ] && whispers="$encoders/whisper-tiny.en $encoders/whisper-base" || whispers="whisper_tiny_en whisper_base"
+tiny=whisper_tiny_en base=whisper_base
+[ -d "$encoders" ] && tiny=$encoders/whisper-tiny.en base=$encoders/whisper-base
 
 $python src/1_data_preprocessing.py --corpora ravdess --data-dir "$corpus" --emotions all --out-dir data/processed/ravdess8
-for model in acoustic wavlm_nano $whispers; do
-    npz=embeddings/ravdess8_$(basename "$model" | tr '.-' '__').npz
-    $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --model "$model" \
-        --pooling mean std --out "$npz"
-    for emotions in "neutral happy sad angry" all; do
+
+measure() {  # name of the npz, flags of step 2
+    npz=embeddings/ravdess8_$1.npz
+    $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --pooling mean std \
+        --out "$npz" "${@:2}"
+    for emotions in all "neutral happy sad angry"; do
         for cv in speaker random; do
             $python src/3_train_classifiers.py --npz-path "$npz" --layer all --cv $cv --emotions $emotions \
                 --results-dir results/ravdess --models-dir models/ravdess
         done
     done
-    case $model in *whisper*)
+    case $1 in whisper*)
         $python src/3_train_classifiers.py --npz-path "$npz" --layer each --classifier logistic \
             --results-dir results/ravdess_layers --models-dir models/ravdess_layers ;;
     esac
-done
-$python src/5_visualization_umap.py --npz-path embeddings/ravdess8_{whisper_base,wavlm_nano,acoustic}.npz \
+}
+measure acoustic --model acoustic
+measure wavlm_nano --model wavlm_nano
+measure whisper_tiny_en --model "$tiny"
+measure whisper_base_clip --model "$base" --context clip
+
+$python src/5_visualization_umap.py --npz-path embeddings/ravdess8_{whisper_tiny_en,wavlm_nano,acoustic}.npz \
     --layer all --results-dir results/ravdess
 $python src/4_evaluation_metrics.py --results-dir results/ravdess_layers
 $python src/4_evaluation_metrics.py --results-dir results/ravdess

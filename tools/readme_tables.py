@@ -24,7 +24,7 @@ ENCODERS = {
     "acoustic": "acoustic functionals (no network)",
     "wavlm_nano": "wavlm_nano (bundled, 3 M parameters)",
     "whisper_tiny_en": "Whisper tiny.en (published, 8 M parameters)",
-    "whisper_base": "Whisper base (published, 20 M parameters)",
+    "whisper_base_clip": "Whisper base, `--context clip` (published, 20 M parameters)",
 }
 CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")
 AUDIT = {

@@ -80,7 +80,7 @@ def _stamp(stamps: list[dict[str, Any]]) -> dict[str, Any]:
     tags = [stamp["tag"] for stamp in stamps]
     own = {key: _joined([stamp[key] for stamp in stamps]) for key in _OWN}
     poolings = ["+".join(stamp["pooling"]) for stamp in stamps]
-    encoders = [part["encoder"] for stamp in stamps for part in stamp["fused"] or [stamp]]
+    encoders = [part["encoder"] for stamp in stamps for part in stamp.get("fused") or [stamp]]
     return {
         **stamps[0],
         **own,

@@ -107,7 +107,7 @@ def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:
     matrix = counts.total / repeats
     found, why = unit_intervals(counts, repeats)
     tested = [direction["test"]] if direction else stamp["corpora"]
-    encoders = [part["encoder"] for part in stamp["fused"] or [stamp]]
+    encoders = [part["encoder"] for part in stamp.get("fused") or [stamp]]
     result = {
         **provenance.stamp("evaluation", SCHEMA, predictions=stamp["sha256"], direction=direction),
         **{key: stamp[key] for key in SETTINGS + HOW},
