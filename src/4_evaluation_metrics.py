@@ -82,11 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
         outputs.write_summary(folder, results, stamp, files)
 
-    texts = [
-        text.audit_text(audit, alone),
-        text.comparison_text(table, results),
-        *text.listener_lines(results),
-    ]
+    texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
     texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]
     print(*filter(None, texts), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")

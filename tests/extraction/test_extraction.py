@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import made
 import numpy as np
@@ -224,6 +225,33 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(script, metadata, tmp
     resumed = subprocess.run([*command, *flags, "--out", str(killed)], check=True, capture_output=True, env=environment)
     assert begun and resumed.returncode == 0
     assert killed.read_bytes() == whole.read_bytes() and not done.parent.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are listed in Linux's /proc only")
+def test_the_processes_of_a_killed_run_end_too(script, metadata, tmp_path):
+    command = [sys.executable, str(ROOT / "src" / "2_wavlm_feature_extraction.py"), "--metadata", str(metadata)]
+    flags = ["--model", "acoustic", "--batch-seconds", "2", "--out", str(tmp_path / "a.npz")]
+    process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = tmp_path / "a.npz.partial" / "done.txt"
+    while process.poll() is None and not (done.exists() and done.read_text()):
+        time.sleep(0.001)
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")  # the thread that computes a batch starts them
+    children = [pid for thread in threads for pid in thread.read_text().split()]
+    process.kill()
+    process.wait()
+    assert children
+    end = time.monotonic() + 30
+    while any(alive(pid) for pid in children) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not [pid for pid in children if alive(pid)]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_an_unfinished_run_of_other_settings_is_not_thrown_away(script, metadata, tmp_path):

@@ -17,6 +17,7 @@ import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
+from speechemb.encoders.processes import in_processes
 from speechemb.encoders.windows import Waveform
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -53,13 +54,9 @@ class Acoustic:
 
     def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """Functionals (B, 1, dim) float32 of 16 kHz mono recordings, computed on all cores."""
-        from joblib import Parallel, delayed
-
         numbered = ((i, part) for i, wave in enumerate(waveforms) for part in windows_of(wave, WINDOW_S))
-        # max_nbytes=None: windows go to the processes by pipe, else files in memory keep all of them to the end
-        at_once: Any = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
-        pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)
-        parts: Any = pool(delayed(_numbered)(*task) for task in numbered)
+        at_once = 1 if any(isinstance(wave, Recording) for wave in waveforms) else 4
+        parts = in_processes(_numbered, numbered, at_once)
         rows = np.zeros((len(waveforms), 1, self.dim), np.float32)
         for i, wave in enumerate(waveforms):
             found = [row for number, row in parts if number == i]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.encoders.processes import in_processes
 from speechemb.encoders.windows import Waveform
 from speechemb.errors import InputError
 
@@ -47,10 +48,7 @@ class Egemaps:
 
     def embed(self, waveforms: Sequence[Waveform], layers: list[int], methods: list[str]) -> np.ndarray:
         """Functionals (B, 1, 88) float32 of 16 kHz mono recordings, computed on all cores."""
-        from joblib import Parallel, delayed
-
-        # max_nbytes=None: waveforms go to the processes by pipe, else files in memory keep all of them to the end
-        rows: Any = Parallel(n_jobs=-1, max_nbytes=None)(delayed(functionals)(np.asarray(wave)) for wave in waveforms)
+        rows = in_processes(functionals, ((np.asarray(wave),) for wave in waveforms))
         return np.stack(rows)[:, None]
 
 
