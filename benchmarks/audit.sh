@@ -1,29 +1,20 @@
 #!/usr/bin/env bash
-# The leakage audit of the README: the same encoder (whisper_base, `--context clip`) and classifier (SVM) on RAVDESS's 8
-# classes under every protocol, and with deliberate leakage. Its files go to results/audit; the README's table is made from
+# The leakage audit of the README: the same encoder (wavlm_nano) and classifier (SVM) on RAVDESS's 8 classes under every
+# protocol, and with deliberate leakage. Its files go to results/audit; the README's table is made from
 # docs/audit_ravdess.csv, a copy of results/audit/audit.csv.
 #
-#   bash benchmarks/audit.sh [folder with RAVDESS's Actor_NN] [folder with whisper-base]
-#
-# The defaults are ../shared/data/ravdess and ../shared/encoder. Where the second folder is not there, Whisper is taken
-# from the Hugging Face hub.
+#   bash benchmarks/audit.sh [folder with RAVDESS's Actor_NN, default ../shared/data/ravdess]
 set -eu
-shared=$(dirname "$0")/../../shared
-corpus=$(realpath "${1:-$shared/data/ravdess}")
-encoders=$(realpath -m "${2:-$shared/encoder}")
+corpus=$(realpath "${1:-$(dirname "$0")/../../shared/data/ravdess}")
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
-[ -d "$encoders" ] && model=$encoders/whisper-base || model=whisper_base
 
 $python src/1_data_preprocessing.py --corpora ravdess --data-dir "$corpus" --emotions all --out-dir data/processed/ravdess8
-plain=embeddings/ravdess8_whisper_base_clip.npz
-copies=embeddings/ravdess8_whisper_base_clip_augmented.npz
-extract() {
-    $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --model "$model" \
-        --context clip --pooling mean std "$@"
-}
-extract --out $plain
-extract --out $copies --augment 2
+csv=data/processed/ravdess8/ravdess.csv
+plain=embeddings/ravdess8_wavlm_nano.npz
+copies=embeddings/ravdess8_wavlm_nano_augmented.npz
+$python src/2_wavlm_feature_extraction.py --metadata $csv --model wavlm_nano --pooling mean std --out $plain
+$python src/2_wavlm_feature_extraction.py --metadata $csv --model wavlm_nano --pooling mean std --augment 2 --out $copies
 
 train() {
     $python src/3_train_classifiers.py --classifier svm --layer all --results-dir results/audit --models-dir models/audit "$@"

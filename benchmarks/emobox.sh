@@ -30,6 +30,7 @@ measure() {  # name of the npz, flags of step 2
 measure acoustic --model acoustic
 measure wavlm_nano --model wavlm_nano
 measure whisper_tiny_en --model "$tiny"
+measure whisper_tiny_en_clip --model "$tiny" --context clip
 measure whisper_base_clip --model "$base" --context clip
 
 $python src/4_evaluation_metrics.py --results-dir results/emobox

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The README's results on RAVDESS: 4 and 8 classes, four encoders, every classifier, speaker and random folds; the layer
-# curves of the two Whispers; then the maps and the tables. Its files go to results/ravdess, results/ravdess_layers and
+# The README's results on RAVDESS: 4 and 8 classes, five encoders, every classifier, speaker and random folds; the layer
+# curves of the Whispers; then the maps and the tables. Its files go to results/ravdess, results/ravdess_layers and
 # data/processed/ravdess8; the tables are made from docs/ravdess.csv and docs/ravdess_layers.csv, copies of what step 4
 # writes. Whisper base is computed over the clip alone: its 30 s windows would take most of an hour on two cores.
 #
@@ -37,6 +37,7 @@ measure() {  # name of the npz, flags of step 2
 measure acoustic --model acoustic
 measure wavlm_nano --model wavlm_nano
 measure whisper_tiny_en --model "$tiny"
+measure whisper_tiny_en_clip --model "$tiny" --context clip
 measure whisper_base_clip --model "$base" --context clip
 
 $python src/5_visualization_umap.py --npz-path embeddings/ravdess8_{whisper_tiny_en,wavlm_nano,acoustic}.npz \

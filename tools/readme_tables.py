@@ -24,6 +24,7 @@ ENCODERS = {
     "acoustic": "acoustic functionals (no network)",
     "wavlm_nano": "wavlm_nano (bundled, 3 M parameters)",
     "whisper_tiny_en": "Whisper tiny.en (published, 8 M parameters)",
+    "whisper_tiny_en_clip": "the same, `--context clip`",
     "whisper_base_clip": "Whisper base, `--context clip` (published, 20 M parameters)",
 }
 CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")
@@ -63,6 +64,11 @@ def span(row: Mapping[Any, Any]) -> str:
     return f"{row['uar']:.3f} [{row['uar_low']:.3f}, {row['uar_high']:.3f}]"
 
 
+def starred(row: Mapping[Any, Any] | None) -> str:
+    """`span`, with an asterisk where the run is significantly better than its reference; empty without a run."""
+    return span(row) + (" *" if row["verdict"] == BETTER else "") if row else ""
+
+
 def runs_of(name: str) -> dict[tuple, dict[Any, Any]]:
     """(encoder, classifier, classes, protocol) -> row of a committed CSV."""
     runs = pd.read_csv(DOCS / name, keep_default_na=False)
@@ -76,9 +82,10 @@ def headline_table() -> str:
     """UAR with 8 classes and speaker-independent folds, by encoder and classifier."""
     of = runs_of("ravdess.csv")
     lines = [["encoder", *CLASSIFIERS], ["---"] * (1 + len(CLASSIFIERS))]
-    for encoder, name in ENCODERS.items():
-        rows = [of[encoder, classifier, 8, "speaker"] for classifier in CLASSIFIERS]
-        lines.append([name, *(span(row) + (" *" if row["verdict"] == BETTER else "") for row in rows)])
+    lines += [
+        [name, *(starred(of.get((encoder, classifier, 8, "speaker"))) for classifier in CLASSIFIERS)]
+        for encoder, name in ENCODERS.items()
+    ]
     return _table(lines)
 
 
@@ -90,12 +97,13 @@ def results_table() -> str:
     lines = [head, ["---"] * len(head)]
     for encoder in ENCODERS:
         for classifier in CLASSIFIERS:
-            cells = [encoder, classifier]
+            cells = []
             for classes in (4, 8):
-                row = of[encoder, classifier, classes, "speaker"]
-                star = " *" if row["verdict"] == BETTER else ""
-                cells += [span(row) + star, f"{of[encoder, classifier, classes, 'random']['uar']:.3f}"]
-            lines.append(cells)
+                random = of.get((encoder, classifier, classes, "random"))
+                cells += [starred(of.get((encoder, classifier, classes, "speaker")))]
+                cells += [f"{random['uar']:.3f}" if random else ""]
+            if any(cells):
+                lines.append([encoder, classifier, *cells])
     lines.append(["chance", "", *(f"{1 / classes:.3f}" for classes in (4, 4, 8, 8))])
     return _table(lines)
 
@@ -103,12 +111,12 @@ def results_table() -> str:
 def emobox_table() -> str:
     """Mean of the UARs of EmoBox's folds, in percent: this project's, and what EmoBox publishes."""
     runs = pd.read_csv(DOCS / "emobox.csv", keep_default_na=False)
-    of = {(row["encoder"], row["classifier"]): row["uar_fold_mean"] for row in runs.to_dict("records")}
+    of = {(row["encoder"], row["classifier"]): f"{100 * row['uar_fold_mean']:.1f}" for row in runs.to_dict("records")}
     published = pd.read_csv(ROOT / "data" / "published_figures.csv", keep_default_na=False)
     published = published[(published["corpus"] == "RAVDESS") & published["source"].str.startswith("EmoBox")]
     lines = [["encoder", *CLASSIFIERS, "EmoBox: last layer, MLP"], ["---"] * (2 + len(CLASSIFIERS))]
     lines += [
-        [name, *(f"{100 * of[encoder, classifier]:.1f}" for classifier in CLASSIFIERS), ""]
+        [name, *(of.get((encoder, classifier), "") for classifier in CLASSIFIERS), ""]
         for encoder, name in ENCODERS.items()
     ]
     lines += [[row["encoder"], *[""] * len(CLASSIFIERS), str(row["value"])] for row in published.to_dict("records")]
