@@ -1,13 +1,32 @@
 """What the tests share: the scripts as modules, and the folder of real speech, where there is one."""
 
 import importlib.util
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import chain as chain_of_files
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.exitstatus = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """End at once: the interpreter's own end may wait for good.
+
+    The suite runs all steps in one process, which no script does. There the SVM's limit of one thread holds for Numba's
+    TBB as well, and Numba's `unload_tbb` waits for a thread that never starts.
+    """
+    config.get_terminal_writer().flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(getattr(config, "exitstatus", 1))
 
 
 @pytest.fixture(scope="session")

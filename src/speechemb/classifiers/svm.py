@@ -3,7 +3,9 @@
 The arrays go into a safetensors file, whichever library fitted the SVM, and a prediction is a few matrix products.
 """
 
+import atexit
 import logging
+import os
 import threading
 import warnings
 from functools import cache, partial
@@ -131,6 +133,8 @@ def _loaded_svc() -> Any:
         # One thread for a fit: folds are fitted in parallel, and the last digits depend on the number of threads.
         # SVC's own `n_jobs` is ignored outside the main thread.
         daal4py.daalinit(1)  # pyright: ignore[reportAttributeAccessIssue]
+        # The limit holds for all of TBB. Numba waits for its own TBB threads at exit, which would never start.
+        atexit.register(daal4py.daalinit, max(2, os.cpu_count() or 2))  # pyright: ignore[reportAttributeAccessIssue]
     return SVC
 
 
