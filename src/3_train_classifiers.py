@@ -206,7 +206,7 @@ def announce(plan) -> None:
     names = "+".join(sorted(set(plan.data.corpora.tolist())))
     if plan.left_out:
         print(f"{names}: {plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))} excluded")
-    say_dropped([row for row in plan.data.dropped if row["corpus"] in names.split("+")])
+    say_dropped(plan.dropped)
     print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
 
 

@@ -1,6 +1,7 @@
 """Encoders against transformers' own models, one clip at a time; and everything that can be wrong with a model."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,16 @@ def check_invariance(folder: Path, waves: list[np.ndarray]) -> None:
     theirs = np.stack([pooled(states) for states in reference(folder, waves)])
     assert error(together, alone) <= 1e-4
     assert error(together, theirs) <= 1e-4
+
+
+def check_workers(folder: Path, waves: list[np.ndarray]) -> None:
+    encoder = encoders.load(str(folder), "cpu", "fp32")
+    made_by = []
+    for workers in (1, 4):
+        with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
+            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], [0, 1, 2, 3], METHODS), waves)))
+    for one, other in zip(*made_by, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("shape", ["tiny_group", "tiny_layer"])

@@ -1,11 +1,9 @@
 """Encoder families through transformers itself, and fine-tuned checkpoints of every family."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
-from test_encoders import METHODS, check_invariance, error, pooled
+from test_encoders import METHODS, check_invariance, check_workers, error, pooled
 
 from models import configure, make_model, noise, spoil
 from speechemb import encoders
@@ -88,14 +86,7 @@ def test_a_fine_tuned_checkpoint_is_loaded_by_its_body(tmp_path, family, head):
 
 @pytest.mark.parametrize("family", [*PLAIN, BERT])
 def test_workers_beside_each_other_give_the_same_bytes(tmp_path, family):
-    encoder = encoders.load(str(made(tmp_path, family)), "cpu", "fp32")
-    waves = noise([0.5, 0.9, 0.3, 0.7] * 4)
-    made_by = []
-    for workers in (1, 4):
-        with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
-            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], [0, 1, 2, 3], METHODS), waves)))
-    for one, other in zip(*made_by, strict=True):
-        np.testing.assert_array_equal(one, other)
+    check_workers(made(tmp_path, family), noise([0.5, 0.9, 0.3, 0.7] * 4))
 
 
 @pytest.mark.slow

@@ -1,11 +1,9 @@
 """The encoders of Moonshine and Parakeet against transformers' own, one clip at a time, without decoder or head."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
-from test_encoders import METHODS, error, pooled
+from test_encoders import METHODS, check_workers, error, pooled
 
 from models import configure, make_moonshine, make_parakeet, noise, spoil
 from speechemb import encoders
@@ -86,13 +84,7 @@ def test_a_parakeet_with_and_without_its_head_is_one_encoder(tmp_path):
 
 @pytest.mark.parametrize("family", MAKERS)
 def test_workers_beside_each_other_give_the_same_bytes(tmp_path, family):
-    encoder = encoders.load(str(MAKERS[family](tmp_path / "model")), "cpu", "fp32")
-    waves, made_by = noise([0.5, 0.9, 0.3, 0.7] * 3), []
-    for workers in (1, 4):
-        with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
-            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], [0, 1, 2, 3], METHODS), waves)))
-    for one, other in zip(*made_by, strict=True):
-        np.testing.assert_array_equal(one, other)
+    check_workers(MAKERS[family](tmp_path / "model"), noise([0.5, 0.9, 0.3, 0.7] * 3))
 
 
 @pytest.mark.slow

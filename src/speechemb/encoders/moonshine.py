@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speechemb.encoders import configuration, plain
+from speechemb.encoders import configuration, plain, weights
 from speechemb.encoders.family import Family
 
 _CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))  # kernel and stride of each, in samples and in frames of the one before
@@ -78,12 +78,6 @@ def _preprocessing(given: str, folder: Path, _: dict[str, Any]) -> tuple[bool, s
     return configuration.preprocessing(given, folder, {"feat_extract_norm": "group"})
 
 
-def _renamed(stored: str) -> str:
-    """The name in MoonshineEncoder of a weight stored with or without its decoder; empty for all that it lacks."""
-    name = stored.removeprefix("model.").removeprefix("encoder.")
-    return name if name.partition(".")[0] in _PARTS else ""
-
-
 def _encoder_class(_: type) -> Any:
     from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
@@ -97,5 +91,5 @@ FAMILY = Family(
     preprocessing=_preprocessing,
     required="",
     model_class=_encoder_class,
-    renamed=_renamed,
+    renamed=weights.names_of_encoder(_PARTS, ("model.", "encoder.")),
 )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import configuration, plain
+from speechemb.encoders import configuration, plain, weights
 from speechemb.encoders.family import Family
 
 TYPE = "parakeet_encoder"  # model_type of the encoder alone
@@ -89,18 +89,12 @@ def _preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[bo
     return False, name
 
 
-def _renamed(stored: str) -> str:
-    """The name in ParakeetEncoder of a weight stored with or without a head; empty for those of the head."""
-    name = stored.removeprefix("encoder.")
-    return name if name.partition(".")[0] in _PARTS else ""
-
-
 FAMILY = Family(
     network=Network,
     settings=_settings,
     parameters=partial(plain.parameters, TYPE),
     preprocessing=_preprocessing,
     required="",
-    renamed=_renamed,
+    renamed=weights.names_of_encoder(_PARTS, ("encoder.",)),
     encoder_type=TYPE,
 )

@@ -90,6 +90,22 @@ def read(given: str, paths: list[Path], renamed: Callable[[str], str] = str) -> 
     return floats
 
 
+def names_of_encoder(parts: tuple[str, ...], prefixes: tuple[str, ...]) -> Callable[[str], str]:
+    """`renamed` of `read` for an encoder stored with or without a decoder or head, which are not read.
+
+    Args:
+        parts: the first words of the names in the encoder
+        prefixes: what a stored name may have before them, removed in this order
+    """
+
+    def renamed(stored: str) -> str:
+        for prefix in prefixes:
+            stored = stored.removeprefix(prefix)
+        return stored if stored.partition(".")[0] in parts else ""
+
+    return renamed
+
+
 def _is_float(x: Any) -> bool:
     return isinstance(x, torch.Tensor) and x.is_floating_point() and x.layout == torch.strided
 

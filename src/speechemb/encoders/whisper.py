@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import CONTEXTS, configuration
+from speechemb.encoders import CONTEXTS, configuration, weights
 from speechemb.encoders.family import Family
 from speechemb.encoders.kernels import Linear, layer_norm, send
 from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel
@@ -166,12 +166,6 @@ def preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[boo
     return False, name
 
 
-def renamed(stored: str) -> str:
-    """The name in WhisperEncoder of a weight stored with or without its decoder; empty for all that it lacks."""
-    name = stored.removeprefix("model.").removeprefix("encoder.")
-    return name if name.partition(".")[0] in _PARTS else ""
-
-
 def _encoder_class(_: type) -> Any:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
@@ -185,6 +179,6 @@ FAMILY = Family(
     preprocessing=preprocessing,
     required="",
     model_class=_encoder_class,
-    renamed=renamed,
+    renamed=weights.names_of_encoder(_PARTS, ("model.", "encoder.")),
     contexts=CONTEXTS,
 )

@@ -99,6 +99,12 @@ class Plan:
     note: str
     left_out: int = 0
 
+    @property
+    def dropped(self) -> list[dict[str, str]]:
+        """Clip id, corpus and reason of the clips of these corpora that the npz hold and the run cannot use."""
+        corpora = set(self.data.corpora.tolist())
+        return [row for row in self.data.dropped if row["corpus"] in corpora]
+
 
 def of_emotions(data: Embeddings, wanted: list[str]) -> Embeddings:
     """The clips of these classes, as step 1 keeps them: excited counts as happy unless it is a class of its own.

@@ -32,11 +32,6 @@ class TrainingRun:
         return np.unique(self.plan.data.corpora).tolist()
 
     @property
-    def dropped(self) -> list[dict[str, str]]:
-        """Clip id, corpus and reason of the clips of these corpora that the npz hold and the run cannot use."""
-        return [row for row in self.plan.data.dropped if row["corpus"] in self.corpora]
-
-    @property
     def n_folds(self) -> int:
         """Folds of one repeat."""
         return len(self.plan.folds) // self.protocol.repeats
@@ -79,7 +74,7 @@ class TrainingRun:
             protocol_note=self.plan.note,
             groups=len(np.unique(self.task.group)),
             speakers_on_both_sides=speakers_on_both_sides(data, self.plan.folds),
-            dropped=len(self.dropped),
+            dropped=len(self.plan.dropped),
             left_out=self.plan.left_out,
         )
         return meta.stamp(self.command)
@@ -101,8 +96,8 @@ class TrainingRun:
             if outcome.final:
                 self.write_model(models / self.tag, outcome.final, stamp, outcome.log, files)
             predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp, files)
-            if self.dropped:
-                predictions.write_excluded(results / f"excluded_{self.tag}.csv", self.dropped, stamp, files)
+            if self.plan.dropped:
+                predictions.write_excluded(results / f"excluded_{self.tag}.csv", self.plan.dropped, stamp, files)
             if outcome.trials:
                 rows = pd.DataFrame(outcome.trials).round(6)
                 storage.write_csv(results / f"tuning_{self.tag}.csv", rows, {**stamp, "kind": "tuning"}, files)
