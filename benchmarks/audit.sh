@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# The leakage audit of the README: the same encoder (wavlm_nano) and classifier (SVM) on RAVDESS's 8 classes under every
-# protocol, and with deliberate leakage. Its files go to results/audit; the README's table is made from
-# docs/audit_ravdess.csv, a copy of results/audit/audit.csv.
+# The leakage audit of the README: the same encoder (Whisper base over the clip alone) and classifier (SVM) on RAVDESS's
+# 8 classes under every protocol, and with deliberate leakage. Its files go to results/audit; the README's table is made
+# from docs/audit_ravdess.csv, a copy of results/audit/audit.csv.
 #
-#   bash benchmarks/audit.sh [folder with RAVDESS's Actor_NN, default ../shared/data/ravdess]
+#   bash benchmarks/audit.sh [folder with RAVDESS's Actor_NN] [folder with whisper-tiny.en and whisper-base]
+#
+# The defaults are ../shared/data/ravdess and ../shared/encoder. Where the second folder is not there, Whisper is taken
+# from the Hugging Face hub. After benchmarks/ravdess.sh the embeddings without copies are up to date.
 set -eu
-corpus=$(realpath "${1:-$(dirname "$0")/../../shared/data/ravdess}")
-cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python}
+. "$(dirname "$0")/ravdess_encoders.sh"
 
-$python src/1_data_preprocessing.py --corpora ravdess --data-dir "$corpus" --emotions all --out-dir data/processed/ravdess8
-csv=data/processed/ravdess8/ravdess.csv
-plain=embeddings/ravdess8_wavlm_nano.npz
-copies=embeddings/ravdess8_wavlm_nano_augmented.npz
-$python src/2_wavlm_feature_extraction.py --metadata $csv --model wavlm_nano --pooling mean std --out $plain
-$python src/2_wavlm_feature_extraction.py --metadata $csv --model wavlm_nano --pooling mean std --augment 2 --out $copies
+extract whisper_base_clip --model "$base" --context clip
+plain=$npz
+extract whisper_base_clip_augmented --model "$base" --context clip --augment 2
+copies=$npz
 
 train() {
     $python src/3_train_classifiers.py --classifier svm --layer all --results-dir results/audit --models-dir models/audit "$@"

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-# Keyword arguments of the classifiers; {} are the defaults. C and gamma of the SVM and the logistic regression: in 1/d.
+# Keyword arguments of the classifiers; {} are the defaults; gamma is in 1/d. The MLP is one network of its committee.
 SETTINGS = {
     "svm": [{"C": C, "gamma": gamma} for C in (1.0, 10.0, 100.0) for gamma in (0.1, 0.3, 1.0, 3.0)],
     "logistic": [{}, *({"C": C} for C in (3.0, 10.0, 30.0, 100.0))],
-    "mlp": [{}, {"dropout": 0.2}, {"dropout": 0.6}, {"width": 512}, {"rate": 3e-4}],
+    "mlp": [{"networks": 1, **other} for other in ({}, {"dropout": 0.2}, {"dropout": 0.6}, {"width": 512}, {"rate": 3e-4})],
     "xgboost": [{}, {"depth": 2}, {"depth": 5}, {"columns": 0.3}, {"rounds": 400, "rate": 0.05}],
 }
 

@@ -1,5 +1,5 @@
-# Sourced by ravdess.sh and emobox.sh, with their arguments: step 1 on RAVDESS, and `each_encoder`, which runs step 2 with
-# each of the five encoders and then calls `train NAME NPZ`.
+# Sourced by ravdess.sh, emobox.sh and audit.sh, with their arguments: step 1 on RAVDESS; `extract`, which is step 2; and
+# `each_encoder`, which runs it with each of the five encoders and then calls `train NAME NPZ`.
 shared=$(dirname "$0")/../../shared
 corpus=$(realpath "${1:-$shared/data/ravdess}")
 encoders=$(realpath -m "${2:-$shared/encoder}")
@@ -10,10 +10,14 @@ tiny=whisper_tiny_en base=whisper_base
 
 $python src/1_data_preprocessing.py --corpora ravdess --data-dir "$corpus" --emotions all --out-dir data/processed/ravdess8
 
-measure() {  # name of the npz, flags of step 2
+extract() {  # name of the npz, flags of step 2; sets npz
     npz=embeddings/ravdess8_$1.npz
     $python src/2_wavlm_feature_extraction.py --metadata data/processed/ravdess8/ravdess.csv --pooling mean std \
         --out "$npz" "${@:2}"
+}
+
+measure() {
+    extract "$@"
     train "$1" "$npz"
 }
 

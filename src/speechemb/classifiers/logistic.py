@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy, linear
 
 from speechemb.classifiers import calibration, tensors
 from speechemb.classifiers.torch_layers import one_thread
@@ -47,7 +48,7 @@ class Logistic:
             self._standardise(x)
             weights = _Part(self._scaled(x), y, self.n_classes).fitted(C / self.features, tolerance=1e-6)
         self.chosen = {"C": C}
-        self.arrays |= {"weights": weights[0].numpy(), "intercepts": weights[1].numpy()}
+        self.arrays |= {"weights": weights[0].T.contiguous().numpy(), "intercepts": weights[1].numpy()}
         self.arrays["temperature"] = np.array([temperature])
         return self
 
@@ -64,7 +65,7 @@ class Logistic:
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         from scipy.special import softmax
 
-        weights = torch.from_numpy(self.arrays["weights"]), torch.from_numpy(self.arrays["intercepts"])
+        weights = torch.from_numpy(self.arrays["weights"]).T, torch.from_numpy(self.arrays["intercepts"])
         with one_thread():
             logits = _logits(self._scaled(x), weights)
         return softmax(logits / self.arrays["temperature"].item(), axis=1)
@@ -89,7 +90,7 @@ class Logistic:
 
 
 def _logits(x: torch.Tensor, weights: Weights) -> np.ndarray:
-    return torch.addmm(weights[1], x, weights[0]).double().numpy()
+    return linear(x, *weights).double().numpy()
 
 
 def _balanced_loss(logits: np.ndarray, y: np.ndarray) -> float:
@@ -113,16 +114,17 @@ class _Part:
         self.labels = torch.from_numpy(y.astype(np.int64))
         counts = torch.bincount(self.labels, minlength=n_classes).clamp(min=1)
         self.balance = (len(y) / (len(torch.unique(self.labels)) * counts))[self.labels].double()
-        self.last = torch.zeros(self.x.shape[1], n_classes), torch.zeros(n_classes)
+        self.last = torch.zeros(n_classes, self.x.shape[1]), torch.zeros(n_classes)
 
     def fitted(self, C: float, tolerance: float) -> Weights:
-        """Weights (d, K) and intercepts (K,) with the least loss, by L-BFGS from the last solution.
+        """Weights (K, d) and intercepts (K,) with the least loss, by L-BFGS from the last solution.
 
-        The intercepts are not penalised. The matrix products, which take nearly all the time, are in float32; the loss
+        The intercepts are not penalised. The weights are (K, d) because the gradient of (d, K) is a product that MKL
+        computes at a tenth of the speed. The matrix products, which take nearly all the time, are in float32; the loss
         is in float64. It ends where no gradient of the mean loss exceeds `tolerance`.
         """
-        scale = ((CURVATURE * self.squares + 1 / C) * C).rsqrt()[:, None]
-        x, clips = self.x * scale[:, 0], len(self.x)
+        scale = ((CURVATURE * self.squares + 1 / C) * C).rsqrt()
+        x, clips = self.x * scale, len(self.x)
         weights, intercepts = (self.last[0] / scale).requires_grad_(), self.last[1].clone().requires_grad_()
         optimizer = torch.optim.LBFGS(
             [weights, intercepts],
@@ -135,15 +137,15 @@ class _Part:
 
         def loss() -> torch.Tensor:
             optimizer.zero_grad()
-            logits = torch.addmm(intercepts, x, weights).double()
-            entropy = torch.nn.functional.cross_entropy(logits, self.labels, reduction="none") @ self.balance
+            logits = linear(x, weights, intercepts).double()
+            entropy = cross_entropy(logits, self.labels, reduction="none") @ self.balance
             value = (entropy + (weights * scale).double().square().sum() / (2 * C)) / clips
             value.backward()
             return value
 
         optimizer.step(loss)
         self.last = (weights * scale).detach(), intercepts.detach()
-        return (self.last[0] if self.axes is None else self.axes @ self.last[0]), self.last[1]
+        return (self.last[0] if self.axes is None else self.last[0] @ self.axes.T), self.last[1]
 
 
 def _rotated(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
