@@ -7,4 +7,5 @@ cd "$(dirname "$0")" || exit 1
 bash tools/install.sh --test || exit 1
 # Threads that wait without spinning: the suite starts many short processes.
 export OMP_WAIT_POLICY=passive
-exec .venv/bin/python -m pytest "$@"
+# One worker per core; the tests of a file stay together, because they share what is made for them.
+exec .venv/bin/python -m pytest -n auto --dist loadfile "$@"

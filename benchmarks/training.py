@@ -122,7 +122,9 @@ def plain(name: str, dim: int) -> dict[str, Callable]:
 
     return {
         "svm": {
-            "same settings": lambda: make_pipeline(StandardScaler(), SVC(C=10, class_weight="balanced")),
+            "same settings": lambda: make_pipeline(
+                StandardScaler(), SVC(C=10, gamma=0.3 / dim, class_weight="balanced")
+            ),
             "defaults": lambda: make_pipeline(StandardScaler(), SVC()),
         },
         "logistic": {

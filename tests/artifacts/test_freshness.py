@@ -40,6 +40,7 @@ def damage(path):
         file.write(bytes([byte[0] ^ 1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["predictions", "training log", "model.json", "weights", "sidecar"])
 def test_a_damaged_file_is_made_again_by_the_same_command(script, tmp_path, capsys, what):
     folder, chain = tmp_path, build(script, tmp_path)
@@ -113,6 +114,7 @@ def test_the_content_of_an_npz_counts_not_its_settings(script, tmp_path):
         script("4_evaluation_metrics").main(["--results-dir", str(tmp_path / "results")])
 
 
+@pytest.mark.slow
 def test_the_whole_chain_is_checked(script, tmp_path):
     """The metadata changes after step 3: neither step 4 nor predict.py uses what was made from the older file."""
     folder, chain = tmp_path, build(script, tmp_path)
@@ -150,6 +152,7 @@ def test_the_code_is_told_apart_without_a_commit(tmp_path, monkeypatch):
     assert hash_of_code() != before
 
 
+@pytest.mark.slow
 def test_errors_name_the_command_that_made_the_file(script, chain):
     os.truncate(chain["predictions"], 100)
     with pytest.raises(InputError, match="rerun python src/3_train_classifiers.py --classifier svm --n-folds 2 --npz"):

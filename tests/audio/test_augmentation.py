@@ -94,6 +94,7 @@ def step2(script, metadata, out, *flags):
     return embeddings.read(out)
 
 
+@pytest.mark.slow
 def test_copies_are_rows_behind_the_originals(script, metadata, tmp_path):
     plain = step2(script, metadata, tmp_path / "plain.npz")
     data = step2(script, metadata, tmp_path / "a.npz", "--augment", "2")
@@ -112,6 +113,7 @@ def test_copies_are_rows_behind_the_originals(script, metadata, tmp_path):
     assert (first != second).all()
 
 
+@pytest.mark.slow
 def test_copies_depend_neither_on_the_batches_nor_on_the_other_clips(script, metadata, tmp_path):
     whole = step2(script, metadata, tmp_path / "a.npz", "--augment", "1")
     batches = step2(script, metadata, tmp_path / "b.npz", "--augment", "1", "--batch-seconds", "2")
@@ -122,6 +124,7 @@ def test_copies_depend_neither_on_the_batches_nor_on_the_other_clips(script, met
     assert np.array_equal(whole.embeddings[same], part.embeddings) and len(batches.clip_ids) == len(whole.clip_ids)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadata, tmp_path, monkeypatch):
     from speechemb.encoders.acoustic import Acoustic
 

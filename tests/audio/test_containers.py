@@ -95,6 +95,7 @@ def without_tag(data: bytes) -> bytes:
     return data[mpeg._frame(data[:4]).size :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loud_first", [True, False])
 @pytest.mark.parametrize("mode", ["VARIABLE", "AVERAGE", "CONSTANT"])
 def test_an_mp3_without_a_length_is_read_to_the_end(tmp_path, loud_first, mode):

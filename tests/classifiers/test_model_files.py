@@ -158,6 +158,7 @@ def test_arrays_that_do_not_fit_are_refused(name, settings, tmp_path):
             classifiers.make(name, 3, 0).load(tmp_path)
 
 
+@pytest.mark.slow
 def test_five_networks_are_one_classifier():
     from speechemb.classifiers.mlp import Mlp
 

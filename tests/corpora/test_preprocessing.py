@@ -136,6 +136,7 @@ def test_cremad_six_classes_from_the_audio_folder_itself(cremad_folder, tmp_path
     assert len(frame) == 7442 - 7 and len(excluded) == 7 and (frame.gender != "").all()
 
 
+@pytest.mark.slow
 def test_a_clone_without_lfs_is_told_so(cremad_folder, shared, tmp_path, step1):
     pointer = (shared / "data" / "crema_d_metadata" / "lfs_pointer_example.wav").read_bytes()
     (tmp_path / "AudioWAV").mkdir()

@@ -84,6 +84,7 @@ def test_nor_at_full_width(tmp_path, family, shape):
     check_invariance(folder, noise([0.9, 0.3, 1.2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family, shape, changes",
     [
@@ -123,6 +124,7 @@ def test_wavlm_nano_on_real_speech(shared):
 SLOW = (pytest.param(model, marks=pytest.mark.slow) for model in ("wavlm base", "hubert large"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["nano", *SLOW])
 def test_bf16_is_close_to_fp32(model, tmp_path, shared):
     if model == "nano":
@@ -142,6 +144,7 @@ def test_bf16_is_close_to_fp32(model, tmp_path, shared):
     assert not np.array_equal(low, full)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [6, 4, 3, 2])
 def test_bf16_is_close_to_fp32_however_few_channels_a_group_of_the_positional_convolution_has(tmp_path, groups):
     """8, 12, 16 and 24 channels: oneDNN's own bf16 convolution is wrong below 16 on processors with AMX."""

@@ -335,6 +335,7 @@ def test_an_encoder_in_fp16_embeds_in_fp32_where_there_is_no_cuda(recorded, capl
         encoders.load(str(folder), "cpu", "fp16")
 
 
+@pytest.mark.slow
 def test_the_acoustic_baseline_goes_by_its_revision():
     identity = encoders.load("acoustic").identity
     assert encoders.load_recorded(identity, "acoustic", "fp32").dim == identity["dim"]

@@ -158,6 +158,7 @@ def test_hidden_spans(tool):
     assert runs.min() == 8
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_writes_an_encoder(trained):
     log = log_of(trained)
     assert [row["step"] for row in log] == list(range(1, STEPS + 1))
@@ -196,6 +197,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(tool, flags, trained,
     assert [row["rate"] for row in broken] == [row["rate"] for row in unbroken]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_settings_is_refused(tool, flags, trained):
     before = (trained / "model.safetensors").read_bytes()
     with pytest.raises(InputError, match="checkpoint.safetensors belongs to other speech or flags"):

@@ -10,6 +10,7 @@ from speechemb import encoders
 from speechemb.encoders.pretrained import FAMILIES
 from speechemb.errors import InputError
 
+pytestmark = pytest.mark.slow
 SEW = dict(conv_dim=(16, 16, 24, 32), conv_kernel=(10, 3, 1, 3), conv_stride=(5, 8, 1, 8), num_conv_pos_embeddings=16)
 CONFORMER = dict(conv_depthwise_kernel_size=7)
 PLAIN = {

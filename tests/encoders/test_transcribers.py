@@ -9,6 +9,7 @@ from models import configure, make_moonshine, make_parakeet, noise, spoil
 from speechemb import encoders
 from speechemb.errors import InputError
 
+pytestmark = pytest.mark.slow
 MAKERS = {"moonshine": make_moonshine, "parakeet": make_parakeet}
 SECONDS = [1.3, 0.1, 0.71, 0.71, 0.312, 2.0]
 

@@ -75,6 +75,7 @@ def test_hidden_states_are_those_of_transformers_in_any_batch(folder, context):
     check(folder, [*waves, LOUD_END, np.zeros(8000, np.float32)], context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize(
     "changes", [{"num_mel_bins": 128}, {"activation_function": "relu", "encoder_attention_heads": 3}], ids=str
@@ -131,6 +132,7 @@ def test_frames_are_those_of_the_log_mel_and_the_strides(folder):
         encoder.embed([np.ones(159, np.float32)], [0], ["mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_long_recordings_are_pooled_over_all_windows(folder, context):
     """75 s are three windows of 25 s; read window by window it is the same."""

@@ -52,6 +52,7 @@ def audited(*hows: dict) -> tuple[pd.DataFrame, list[str]]:
 RANDOM = {"protocol": "random"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hows", "baselines", "alone"),
     [
@@ -90,6 +91,7 @@ def test_rows_that_differ_never_look_alike():
         assert sum(words in line for line in lines) == 1
 
 
+@pytest.mark.slow
 def test_without_a_speaker_independent_run_there_is_no_audit(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *made.planted())
     where = ["--results-dir", str(tmp_path / "results")]

@@ -156,6 +156,7 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
     assert (results / f"cross_corpus_{stamp['tag']}.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys):
     files = [
         made.npz(tmp_path / f"{name}.npz", *made.planted(seed=i, effect=0.6), corpus=name)
@@ -175,6 +176,7 @@ def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys
     assert "    a: UAR pooled 0." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_layer_curve_have_one_picture(script, tmp_path, capsys):
     vectors, labels, speakers = made.planted()
     layers = np.stack([vectors, vectors + 1, vectors * 2, vectors], axis=1)
@@ -218,6 +220,7 @@ def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_p
         assert (tmp_path / "a" / picture).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_speakers_of_two_corpora_are_different_people_and_unknown_ones_are_nobody(script, tmp_path, capsys):
     vectors, labels, speakers = made.planted(speakers=4, clips=20, effect=0.0, speaker_effect=4.0)
     vectors = np.concatenate([vectors, vectors + 0.5, made.planted(speakers=1, clips=20, seed=9)[0]])
@@ -251,6 +254,7 @@ def test_purity_counts_pairs_of_clips_with_known_speakers_only():
         assert np.isnan(projection.purity(graph, np.array(values))).all()
 
 
+@pytest.mark.slow
 def test_unknown_speakers_are_said_and_drawn_grey(script, tmp_path, capsys):
     vectors, labels, _ = made.planted(speakers=3, clips=20)
     npz = made.npz(tmp_path / "e.npz", vectors, labels, [""] * 60)
@@ -266,6 +270,7 @@ def test_a_map_of_one_clip_is_refused(script, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clips", [2, 3, 16])
 @pytest.mark.parametrize("alike", [True, False])
 def test_maps_of_few_and_of_identical_clips(script, tmp_path, capsys, clips, alike):
@@ -276,6 +281,7 @@ def test_maps_of_few_and_of_identical_clips(script, tmp_path, capsys, clips, ali
     assert np.isfinite(pd.read_csv(tmp_path / "umap_emotion.csv")[["x", "y"]].to_numpy()).all()
 
 
+@pytest.mark.slow
 def test_a_corpus_of_one_clip_has_no_map_and_corpora_are_chosen(script, tmp_path, capsys, caplog):
     vectors, labels, speakers = made.planted(speakers=2, clips=12)
     corpora = ["a"] * 12 + ["b"] * 11 + ["c"]

@@ -42,6 +42,7 @@ def test_a_planted_bias_is_found_and_measured():
     assert "female - male" in text and ", significant difference" in text
 
 
+@pytest.mark.slow
 def test_without_a_bias_the_gap_is_significant_in_5_percent_of_the_cases(monkeypatch):
     monkeypatch.setattr(fairness, "SHUFFLES", 500)
     rng = np.random.default_rng(0)
@@ -125,6 +126,7 @@ def test_speakers_with_one_emotion_or_few_clips_are_marked_and_warned_of():
     assert grey == 2 and speaker_warnings([evaluate(frame, stamp("run"))]) == []
 
 
+@pytest.mark.slow
 def test_step_4_writes_bars_and_reliability(script, tmp_path):
     vectors, labels, speakers = made.planted(effect=0.8)
     genders = ["female" if int(name[1:]) % 2 else "male" for name in speakers]

@@ -129,6 +129,7 @@ def test_a_verdict_does_not_depend_on_what_else_lies_in_the_folder(reference):
     assert pair.comparisons == 101 and pair.verdict == "significantly better" and pair.p_holm < 0.001
 
 
+@pytest.mark.slow
 def test_a_layer_curve_is_in_no_family(three):
     curve = {f"layer{i}": predictions(0.5, 20 + i) for i in range(13)}
     how = {run: {"layer": run[5:]} for run in curve}
@@ -156,6 +157,7 @@ def test_where_no_baseline_is_there_is_no_verdict_and_that_is_said(three):
         compared({"good": good, "other": other}, "othre")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("speakers", "runs", "possible"), [(5, 1, False), (6, 1, True), (6, 2, False), (10, 25, True)])
 def test_where_no_verdict_is_possible_every_comparison_says_why(speakers, runs, possible):
     frames = {f"run{i}": predictions(0.9, i, speakers) for i in range(runs)}

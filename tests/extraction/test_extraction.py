@@ -94,6 +94,7 @@ def test_wrong_layers(text):
         parse_layers(text, 3)
 
 
+@pytest.mark.slow
 def test_rows_are_in_the_order_of_the_metadata_whatever_the_batches(script, metadata, tmp_path):
     one = step2(
         script, metadata, tmp_path / "a.npz", "--model", str(NANO), "--precision", "fp32", "--batch-seconds", "1"
@@ -186,6 +187,7 @@ def test_a_lack_of_memory_is_one_line(error):
         raise RuntimeError("shapes differ")
 
 
+@pytest.mark.slow
 def test_what_is_up_to_date_is_skipped_and_other_settings_need_overwrite(script, metadata, tmp_path, capsys):
     out = tmp_path / "a.npz"
     step2(script, metadata, out, "--model", "acoustic")
@@ -197,6 +199,7 @@ def test_what_is_up_to_date_is_skipped_and_other_settings_need_overwrite(script,
     assert len(step2(script, metadata, out, "--model", "acoustic", "--limit", "5", "--overwrite").clip_ids) == 5
 
 
+@pytest.mark.slow
 def test_audio_changed_since_step_1_is_refused(script, metadata, tmp_path):
     wav = sorted((tmp_path / "tones").glob("*.wav"))[0]
     wav.write_bytes(wav.read_bytes()[:-2000])

@@ -21,6 +21,7 @@ SHARED = "processes"  # no benchmark: what two of them share
 NAMES = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {SHARED})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_says_what_it_does(name):
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--help"]

@@ -160,6 +160,7 @@ def test_the_devcontainer_has_the_python_of_the_constraints_and_what_its_extensi
     assert "pip install ipykernel" in container["onCreateCommand"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks", "examples"])
 def test_no_file_hides_a_library(folder):
     # A script's folder comes first on the import path. numba, which librosa needs, imports coverage where it finds it.

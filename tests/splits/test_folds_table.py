@@ -26,6 +26,7 @@ def by_fold(frame: pd.DataFrame, column: str = "speaker") -> dict[str, list[str]
     return {fold: sorted(set(rows[column])) for fold, rows in frame.groupby("fold")}
 
 
+@pytest.mark.slow
 def test_the_column_test_fold_gives_the_folds(script, tmp_path, capsys):
     npz, speakers = planted(tmp_path)
     rows = "".join(f"{speaker},{i % 3 + 1}\n" for i, speaker in enumerate(speakers))

@@ -85,6 +85,7 @@ def test_the_check_proves_both(kind):
         check([fold], np.array([0, 1, 0, 1]), group, "speaker+sentence")
 
 
+@pytest.mark.slow
 def test_a_sentence_that_gives_the_class_away_is_worth_nothing_between_sentences(script, tmp_path):
     # What is said decides the vector and nearly decides the emotion; nothing else does.
     rng = np.random.default_rng(0)
@@ -130,6 +131,7 @@ def test_the_final_model_trains_on_copies_too(script, tmp_path):
     assert json.loads(model.read_text())["clips"] == 3 * 96
 
 
+@pytest.mark.slow
 def test_copies_divided_at_random_are_a_labelled_leak(script, tmp_path):
     npz = with_copies(tmp_path, effect=0.0)  # nothing to learn but the clip itself
     ((honest, _),) = run(script, tmp_path / "a", npz, "--cv", "random")

@@ -47,6 +47,7 @@ def random_corpus(rng):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("cv", [*PROTOCOLS, "cross-corpus"])
 def test_a_small_corpus_is_divided_or_refused(cv):

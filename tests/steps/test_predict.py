@@ -31,6 +31,7 @@ def noise(path, seconds: float = 0.5, rate: int = 16_000, **how):
     soundfile.write(path, samples, rate, **how)
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_and_what_is_passed_over_is_said(model, script, tmp_path, caplog):
     caplog.set_level("INFO")
     noise(tmp_path / "a.opus", format="OGG", subtype="OPUS")
@@ -43,6 +44,7 @@ def test_a_folder_is_read_and_what_is_passed_over_is_said(model, script, tmp_pat
     assert "cut.wav excluded: cannot be decoded" in caplog.text and "3 files, 1 excluded" in caplog.text
 
 
+@pytest.mark.slow
 def test_nothing_predicted_is_an_error_and_no_file(model, script, tmp_path):
     (tmp_path / "cut.wav").write_bytes(b"RIFF not really")
     with pytest.raises(InputError, match=r"none of the 1 files could be predicted: .*cut.wav \(cannot be decoded\)"):

@@ -45,6 +45,7 @@ def without_packages(script, *flags, cwd, python=sys.executable):
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_outside_the_environment_one_line_says_what_to_run(clone, name):
     (clone / ".venv").mkdir()

@@ -42,6 +42,7 @@ def test_fused_features_are_numpys_concatenation(halves):
         assert data.sources == a.sources + b.sources and not data.dropped
 
 
+@pytest.mark.slow
 def test_two_encoders_together_know_what_neither_knows(script, tmp_path, halves):
     for name, files, flags in (("a", [halves[0]], []), ("b", [halves[1]], []), ("both", list(halves), ["--fuse"])):
         ((frame, stamp),) = run(script, tmp_path / name, files, *LOGISTIC, *flags).values()
@@ -51,6 +52,7 @@ def test_two_encoders_together_know_what_neither_knows(script, tmp_path, halves)
     assert [part["encoder"]["tag"] for part in stamp["fused"]] == ["one", "other"]
 
 
+@pytest.mark.slow
 def test_a_fused_run_is_up_to_date_until_one_of_its_files_changes(script, tmp_path, halves, capsys):
     run(script, tmp_path, list(halves), *LOGISTIC, "--fuse")
     run(script, tmp_path, list(halves), *LOGISTIC, "--fuse")
@@ -65,6 +67,7 @@ def test_a_fused_run_is_up_to_date_until_one_of_its_files_changes(script, tmp_pa
     assert "wrote" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_clips_that_one_file_lacks_are_excluded_counted_and_listed(script, tmp_path, halves, capsys):
     a, b = (embeddings.read(path) for path in halves)
     made.npz(halves[1], b.embeddings[:-2], b.labels[:-2], b.speakers[:-2], tag="other", clip_ids=b.clip_ids[:-2],

@@ -24,6 +24,7 @@ def offset_speakers(path, speakers=8, clips=16, offset=300.0, **columns):
     return made.npz(path, vectors, labels, names, **columns)
 
 
+@pytest.mark.slow
 def test_an_offset_larger_than_the_effect_is_taken_out(script, tmp_path):
     npz = offset_speakers(tmp_path / "e.npz")
     ((plain, _),) = run(script, tmp_path / "a", npz, "--classifier", "logistic", "--n-folds", "4").values()
@@ -33,6 +34,7 @@ def test_an_offset_larger_than_the_effect_is_taken_out(script, tmp_path):
     assert stamp["tag"] == "made-made-4emo-mean-logistic-speaker4-transductive_speaker"
 
 
+@pytest.mark.slow
 def test_an_emotion_that_is_the_speakers_mean_is_lost(script, tmp_path):
     # Every speaker has one emotion only, so that what the class adds is the speaker's mean.
     vectors, _, speakers = made.planted(speakers=16, clips=12, effect=0.0, speaker_effect=0.3)
@@ -75,6 +77,7 @@ def test_copies_get_the_statistics_of_their_speakers_originals(tmp_path):
     np.testing.assert_allclose(found[24:36] - found[:12], np.tile(5 / deviation, (12, 1)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_unknown_speakers_and_those_with_few_clips_are_excluded_and_listed(script, tmp_path, capsys):
     vectors, labels, speakers = made.planted(speakers=6)
     names = np.array(speakers)

@@ -34,6 +34,7 @@ def one_layer_of(n_layers, where, effect=1.5, seed=0, **sizes):
     return layers, labels, speakers
 
 
+@pytest.mark.slow
 def test_the_layer_is_chosen_in_each_fold_and_for_the_final_model(script, tmp_path):
     npz = made.npz(tmp_path / "e.npz", *one_layer_of(6, 1, effect=1.0))
     ((frame, stamp),) = run(script, tmp_path, npz, "--classifier", "svm", "--layer", "auto")
@@ -64,6 +65,7 @@ def test_no_choice_depends_on_test_clips(recipe):
     assert choices[0] == choices[1]
 
 
+@pytest.mark.slow
 def test_the_inner_split_that_chooses_is_speaker_independent():
     # Layer 0 says who speaks, and every speaker has one emotion; layer 1 says a little about the emotion itself.
     rng = np.random.default_rng(0)
@@ -113,6 +115,7 @@ def test_the_first_trial_is_the_untuned_classifier(name):
     assert all(one.low <= made[0][key] <= one.high for key, one in tuning.SPACES[name].items())
 
 
+@pytest.mark.slow
 def test_tuning_finds_what_the_defaults_miss(script, tmp_path):
     pytest.importorskip("optuna")
     # A chessboard: with the default gamma its squares run together.
@@ -127,7 +130,7 @@ def test_tuning_finds_what_the_defaults_miss(script, tmp_path):
     (path,) = (tmp_path / "b" / "results").glob("tuning_*.csv")
     trials = read_csv(path, "tuning", ("fold", "trial", "inner_uar", "settings"), "")[0]
     assert trials["fold"].tolist() == [name for name in ("1", "2", "3", "final") for _ in range(8)]
-    assert json.loads(trials["settings"][0]) == {"C": 10.0, "gamma": 1.0} and "-svm-tune8-" in stamp["tag"]
+    assert json.loads(trials["settings"][0]) == {"C": 10.0, "gamma": 0.3} and "-svm-tune8-" in stamp["tag"]
     (folder,) = (tmp_path / "b" / "models").iterdir()
     classifier, meta = persistence.load(folder)
     assert classifier.gamma == meta["settings"]["gamma"] > 1
@@ -163,6 +166,7 @@ def test_every_tuned_classifier_runs(script, tmp_path):
         assert set(meta["settings"]) == set(tuning.SPACES[meta["classifier"]])
 
 
+@pytest.mark.slow
 def test_the_probe_finds_the_layer_that_carries_the_class():
     from speechemb.classifiers.superb import Superb
 
