@@ -5,8 +5,10 @@ Reads   results/predictions_*.csv (no model is loaded), data/published_figures.c
 Writes, into results/,
         for every run (of cross-corpus runs: for every direction): evaluation_results_<run>.json,
         classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png,
-        fairness_<run>.png (UAR by gender and speaker); for the points of a layer curve only the first
-        for all runs: metrics.json, comparison.csv; published.csv: published figures and whether they are comparable
+        fairness_<run>.png (UAR by gender and speaker), mistakes_<run>.csv (the wrong answers, the surest first); for
+        the points of a layer curve only the first
+        for all runs: metrics.json; comparison.csv, .md and .tex; published.csv: published figures and whether they are
+        comparable
         paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, tested against a reference
         audit.csv and .png: how much UAR looser folds and deliberate leakage add to a speaker-independent run
         cross_corpus_<run>.csv and .png: UAR of each pair of training and test corpus, for cross-corpus runs
@@ -70,16 +72,18 @@ def main(argv: list[str] | None = None) -> None:
     for line in filter(None, [*text.warnings(results), style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
     with atomic.together() as files:
-        for result in results:
-            # The points of a layer curve have one picture: the curve.
-            (outputs.write_figures if result["name"] in of_curves else outputs.write_run)(folder, result, files)
+        for run in runs:
+            if run.result["name"] in of_curves:  # they have one picture: the curve
+                outputs.write_figures(folder, run.result, files)
+            else:
+                outputs.write_run(folder, run, files)
         for name, curve in curves.items():
             outputs.write_layer_curve(folder, name, curve, results, files)
         outputs.write_cross_corpus(folder, results, files)
         outputs.write_audit(folder, audit, stamp, files)
         outputs.write_paired_tests(folder, comparables, stamp, files)
         storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"}, files)
-        storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
+        outputs.write_comparison(folder, table, stamp, files)
         outputs.write_summary(folder, results, stamp, files)
 
     texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]

@@ -56,6 +56,11 @@ def test_every_figure_is_scikit_learns(results, script):
         assert found["auroc"] == pytest.approx(sk.roc_auc_score(right, p.max(1)), abs=1e-12)
         columns = np.argsort(labels)  # scikit-learn's order
         assert found["nll"] == pytest.approx(sk.log_loss(true, p[:, columns], labels=sorted(labels)), abs=1e-9)
+        wrong = pd.read_csv(results / path.name.replace("predictions", "mistakes"))
+        assert len(wrong) == (~right).sum() and wrong["confidence"].is_monotonic_decreasing
+        assert wrong["confidence"].max() == pytest.approx(p.max(1)[~right].max())
+        of = frame.set_index("clip_id").loc[wrong["clip_id"]]
+        assert (of[["path", "true", "predicted"]].to_numpy() == wrong[["path", "true", "predicted"]].to_numpy()).all()
         low, high = found["interval_95"]["uar"]
         assert 0 <= low < found["overall"]["uar"] < high <= 1
         assert found["chance_uar"] == 0.25 and found["majority"]["accuracy"] == pytest.approx(0.25)

@@ -41,6 +41,7 @@ def random_corpus(rng):
         sentences=column(4, rng.choice([0, 0, 0.2])),
         corpora=corpora,
         genders=np.full(n, ""),
+        paths=ids,
         audio_sha256=ids.copy() if rng.random() < 0.6 else column(n),
         augmented_from=copy_of,
         meta={},

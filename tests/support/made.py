@@ -51,6 +51,7 @@ def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = 
         "clip_ids": np.array([f"{corpus}/{i:04d}" for i in range(n)]),
         "speakers": np.asarray(speakers, np.str_),
         "corpora": np.full(n, corpus),
+        "paths": np.array([f"{corpus}/{i:04d}.wav" for i in range(n)]),
         "audio_sha256": np.array([f"{corpus}-audio-{i}" for i in range(n)]),
     }
     for name in ("sessions", "sentences", "genders", "augmented_from"):

@@ -247,6 +247,7 @@ def test_cross_corpus_chooses_between_speakers_as_far_as_they_are_known(unknown)
         sentences=empty,
         corpora=np.repeat(["x", "y"], 8),
         genders=empty,
+        paths=empty,
         audio_sha256=np.arange(n).astype(str),
         augmented_from=empty,
         meta={},

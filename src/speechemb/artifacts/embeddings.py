@@ -6,6 +6,7 @@
 | `layers` | int64 (n_layers,) | 0 = the transformer's input, n = its n-th block; of own features, the array's |
 | `labels`, `clip_ids`, `corpora` | str (n_clips,) | never empty |
 | `speakers`, `sessions`, `sentences`, `genders` | str (n_clips,) | empty = unknown |
+| `paths` | str (n_clips,) | of each audio file, as in step 1's CSV |
 | `audio_sha256` | str (n_clips,) | of each audio file's bytes |
 | `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
 | `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
@@ -33,6 +34,7 @@ TEXT = (
     "sentences",
     "corpora",
     "genders",
+    "paths",
     "audio_sha256",
     "augmented_from",
 )
@@ -65,6 +67,7 @@ class Embeddings:
     sentences: np.ndarray
     corpora: np.ndarray
     genders: np.ndarray
+    paths: np.ndarray
     audio_sha256: np.ndarray
     augmented_from: np.ndarray
     meta: dict[str, Any]

@@ -14,7 +14,7 @@ from speechemb.errors import first
 from speechemb.paths import STEP3, shown
 
 # One row per clip and fold, followed by one column p_<emotion> per class.
-PREDICTION_COLUMNS = ("clip_id", "corpus", "speaker", "group", "fold", "true", "predicted")
+PREDICTION_COLUMNS = ("clip_id", "path", "corpus", "speaker", "group", "fold", "true", "predicted")
 
 
 class Settings(schemas.Schema):

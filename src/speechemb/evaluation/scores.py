@@ -63,10 +63,11 @@ WITH_INTERVAL = ("uar", "accuracy", "macro_f1", "weighted_f1")
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The figures of one run, or of one direction of a cross-corpus run, and the counts they come from."""
+    """The figures of one run, or of one direction of a cross-corpus run, and what they come from."""
 
     result: dict[str, Any]
     counts: Counts
+    predictions: pd.DataFrame
 
 
 def evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> list[Evaluated]:
@@ -97,7 +98,7 @@ def training_corpus(fold: str, corpora: list[str]) -> str:
 
 def _evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> Evaluated:
     counted = counts.count(predictions, stamp["labels"])
-    return Evaluated(evaluate(counted, stamp), counted)
+    return Evaluated(evaluate(counted, stamp), counted, predictions)
 
 
 def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ COLUMNS = {
     "sentences": "sentence",
     "corpora": "corpus",
     "genders": "gender",
+    "paths": "path",
     "audio_sha256": "audio_sha256",
     "augmented_from": "augmented_from",
 }

@@ -8,6 +8,8 @@ import pandas as pd
 from speechemb.artifacts import storage
 from speechemb.artifacts.atomic import Together
 from speechemb.evaluation import comparison, leakage_audit, scores, significance
+from speechemb.evaluation.mistakes import mistakes
+from speechemb.reports import tables
 from speechemb.reports.text import calibration_title, classification_report, run_title
 from speechemb.visualization import evaluation_figures
 
@@ -18,6 +20,7 @@ OWN = (
     "confusion_matrix_",
     "reliability_",
     "fairness_",
+    "mistakes_",
     "cross_corpus_",
     "layer_curve_",
     "comparison.",
@@ -33,10 +36,13 @@ def write_figures(folder: Path, result: dict[str, Any], files: Together) -> None
     storage.write_json(folder / f"evaluation_results_{result['name']}.json", result, files)
 
 
-def write_run(folder: Path, result: dict[str, Any], files: Together) -> None:
+def write_run(folder: Path, run: scores.Evaluated, files: Together) -> None:
     """The files of one run, pictures included."""
+    result = run.result
     name, labels, title = result["name"], result["labels"], run_title(result)
     write_figures(folder, result, files)
+    wrong = mistakes(run.predictions, labels).round(6)
+    storage.write_text(folder / f"mistakes_{name}.csv", wrong.to_csv(index=False, lineterminator="\n"), files)
     storage.write_text(folder / f"classification_report_{name}.txt", classification_report(result), files)
     matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=pd.Index(labels))
     storage.write_text(folder / f"confusion_matrix_{name}_cv.csv", matrix.to_csv(lineterminator="\n"), files)
@@ -46,6 +52,13 @@ def write_run(folder: Path, result: dict[str, Any], files: Together) -> None:
     storage.write_figure(folder / f"reliability_{name}.png", diagram, files)
     if result["by_speaker"]:
         storage.write_figure(folder / f"fairness_{name}.png", evaluation_figures.fairness(result, title), files)
+
+
+def write_comparison(folder: Path, table: pd.DataFrame, stamp: dict[str, Any], files: Together) -> None:
+    """The comparison table of all runs: every column as CSV, the main ones as Markdown and LaTeX."""
+    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
+    storage.write_text(folder / "comparison.md", tables.markdown(table), files)
+    storage.write_text(folder / "comparison.tex", tables.latex(table), files)
 
 
 def write_cross_corpus(folder: Path, results: list[dict[str, Any]], files: Together) -> None:

@@ -209,6 +209,7 @@ def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np
     for fold, probabilities in results:
         columns = {
             "clip_id": data.clip_ids[fold.test],
+            "path": data.paths[fold.test],
             "corpus": data.corpora[fold.test],
             "speaker": data.speakers[fold.test],
             "group": voices[fold.test],
