@@ -47,12 +47,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="also evaluate the mean of the out-of-fold probabilities of these runs (equal weights), as one more run",
     )
+    cli.add_figures(parser)
     return cli.parsed(parser, argv, __file__)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from speechemb.artifacts import atomic, storage
+    from speechemb.artifacts import atomic
     from speechemb.evaluation import comparison, late_fusion, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
     from speechemb.visualization import style
@@ -72,19 +73,16 @@ def main(argv: list[str] | None = None) -> None:
     for line in filter(None, [*text.warnings(results), style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
     with atomic.together() as files:
-        for run in runs:
-            if run.result["name"] in of_curves:  # they have one picture: the curve
-                outputs.write_figures(folder, run.result, files)
-            else:
-                outputs.write_run(folder, run, files)
+        out = outputs.Output(folder, files, args.figures or "")
+        outputs.write_runs(out, runs, of_curves)
         for name, curve in curves.items():
-            outputs.write_layer_curve(folder, name, curve, results, files)
-        outputs.write_cross_corpus(folder, results, files)
-        outputs.write_audit(folder, audit, stamp, files)
-        outputs.write_paired_tests(folder, comparables, stamp, files)
-        storage.write_csv(folder / "published.csv", figures, {**stamp, "kind": "published figures"}, files)
-        outputs.write_comparison(folder, table, stamp, files)
-        outputs.write_summary(folder, results, stamp, files)
+            outputs.write_layer_curve(out, name, curve, results)
+        outputs.write_cross_corpus(out, results)
+        outputs.write_audit(out, audit, stamp)
+        outputs.write_paired_tests(out, comparables, results, stamp)
+        out.csv("published.csv", figures, stamp, "published figures")
+        outputs.write_comparison(out, table, stamp)
+        outputs.write_summary(out, results, stamp)
 
     texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
     texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]

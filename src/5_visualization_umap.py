@@ -36,6 +36,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--layer", default="mean", help="last, mean, all or a layer number, as in step 3")
     parser.add_argument("--seed", type=cli.seed, default=0, help="random seed of the maps")
     parser.add_argument("--results-dir", type=Path, default=paths.RESULTS, help="where the maps go")
+    cli.add_figures(parser)
     return cli.parsed(parser, argv, __file__)
 
 
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         "layer": args.layer,
         "seed": args.seed,
         "corpora": args.corpora or [],
+        "figures": args.figures or "",
         "embeddings": [source["sha256"] for source in inputs],
     }
     stamp = {**provenance.stamp("map", storage.SCHEMA, args.command, **settings), "inputs": inputs}
@@ -69,7 +71,7 @@ def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> Non
     from speechemb.visualization import style
 
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
-    whole = map_of(data[0], args.layer, args.seed, "all", three_d=True)
+    whole, shares = map_of(data[0], args.layer, args.seed, "all", three_d=True)
     cells = []
     for one in data:
         for corpus in sorted(set(one.corpora.tolist())):
@@ -78,15 +80,15 @@ def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> Non
                 clip = one.clip_ids[inside][0]
                 cli.log.warning("%s is the only clip of %s (%s): no map of this corpus", clip, corpus, one.tag)
             elif one is data[0] and inside.all():  # this map exists already
-                cells.append(whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")))
+                cells.append((whole.assign(map=corpus, x3=float("nan"), y3=float("nan"), z3=float("nan")), shares))
             else:
                 cells.append(map_of(one.take(inside), args.layer, args.seed, corpus))
-    table = pd.concat([whole, *cells], ignore_index=True).drop(columns="person")
+    table = pd.concat([whole, *(cell for cell, _ in cells)], ignore_index=True).drop(columns="person")
     if line := style.use_fonts_for({*table["emotion"], *table["corpus"], *table["encoder"]}):
         cli.log.warning("%s", line)
     with atomic.together() as files:
-        for name, figure in zip(PICTURES, figures_of(whole, cells), strict=True):
-            storage.write_figure(folder / name, figure, files)
+        for name, figure in zip(PICTURES, figures_of((whole, shares), cells), strict=True):
+            storage.write_figure(folder / name, figure, files, args.figures or "")
         # The CSV comes last: its sidecar says that the maps are up to date.
         storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": files.hashes(folder)}, files)
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
@@ -116,7 +118,7 @@ def read(npz: Path, layer: str, corpora: list[str] | None):
 
 
 def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
-    """A data frame with the coordinates of one map, one row per clip; prints what neighbours have in common."""
+    """The coordinates of one map, one row per clip, and in words what neighbours have in common, which it prints."""
     import pandas as pd
 
     from speechemb.speakers import within_corpus
@@ -130,25 +132,27 @@ def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
     frame[COORDINATES[:2]] = projection.coordinates(x, graph, 2, seed)
     if three_d:
         frame[COORDINATES[2:]] = projection.coordinates(x, graph, 3, seed)
+    shares = {}
     for what, values in (("emotion", data.labels), ("speaker", persons)):
         found, expected = projection.purity(graph, values)
-        if not math.isnan(found):
-            print(f"{data.tag}, {name}: {found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)")
-        else:
-            print(f"{data.tag}, {name}: no neighbours whose {what} is known")
-    return frame
+        shares[what] = f"{found:.0%} of a clip's neighbours share its {what} ({expected:.0%} by chance)"
+        if math.isnan(found):
+            shares[what] = f"no neighbours whose {what} is known"
+        print(f"{data.tag}, {name}: {shares[what]}")
+    return frame, shares
 
 
-def figures_of(whole, cells: list) -> list:
-    """The pictures in the order of PICTURES, from the data frames of the maps."""
+def figures_of(whole: tuple, cells: list[tuple]) -> list:
+    """The pictures in the order of PICTURES, from the maps of `map_of`."""
     from speechemb.visualization import map_figures
 
-    def embedding_map(frame, coordinates: list[str]) -> map_figures.EmbeddingMap:
+    def embedding_map(of: tuple, coordinates: list[str]) -> map_figures.EmbeddingMap:
+        frame, shares = of
         emotions, speakers = (frame[column].to_numpy(str) for column in ("emotion", "person"))
         points, corpora = frame[coordinates].to_numpy(), sorted(set(frame["corpus"]))
-        return map_figures.EmbeddingMap(frame["encoder"].iloc[0], corpora, points, emotions, speakers)
+        return map_figures.EmbeddingMap(frame["encoder"].iloc[0], corpora, points, emotions, speakers, shares)
 
-    flat = [embedding_map(frame, COORDINATES[:2]) for frame in cells]
+    flat = [embedding_map(cell, COORDINATES[:2]) for cell in cells]
     return [
         map_figures.map_pair(embedding_map(whole, COORDINATES[:2])),
         map_figures.map_pair(embedding_map(whole, COORDINATES[2:])),

@@ -99,6 +99,11 @@ def add_words(to: argparse.ArgumentParser, flag: str, default: list[str] | None,
     to.add_argument(flag, action=_Words, default=default, help=help, known=known, **kwargs)
 
 
+def add_figures(to: argparse.ArgumentParser) -> None:
+    """Add `--figures`."""
+    to.add_argument("--figures", choices=("pdf", "svg"), help="write each picture as a vector graphic too")
+
+
 def positive(text: str) -> int:
     """argparse type: a whole number above zero."""
     if not text.isdecimal() or int(text) == 0:

@@ -74,10 +74,16 @@ def write_text(path: Path, text: str, files: Together | None = None) -> None:
         files.temporary(path).write_text(text, encoding="utf-8")
 
 
-def write_figure(path: Path, figure: Any, files: Together | None = None) -> None:
-    """A matplotlib figure as PNG, without the date and version that would make equal pictures differ."""
+def write_figure(path: Path, figure: Any, files: Together | None = None, vector: str = "") -> None:
+    """A matplotlib figure as PNG, and as `vector` (pdf or svg) beside it.
+
+    Without the date and version that would make equal pictures differ.
+    """
+    unlike = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
     with joined(files) as files:
-        figure.savefig(files.temporary(path), format="png", dpi=150, metadata={"Software": None})
+        for kind in filter(None, ("png", vector)):
+            temporary = files.temporary(path.with_suffix(f".{kind}"))
+            figure.savefig(temporary, format=kind, dpi=150, metadata={unlike[kind]: None})
 
 
 def read_json(path: Path, kind: str, remedy: str, schema: type[schemas.Schema] = schemas.Stamp) -> dict[str, Any]:

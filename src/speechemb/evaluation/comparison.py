@@ -102,6 +102,29 @@ def settings_words(row: Mapping[Any, Any]) -> str:
     return ", ".join(words + ([f"{row['augmented']} augmented copies"] if row["augmented"] else []))
 
 
+def short_names(results: list[dict[str, Any]]) -> dict[str, str]:
+    """Run -> encoder and classifier, with the settings in which runs of one encoder differ; if need be, the run."""
+    rows = {result["name"]: run_row(result) for result in results}
+    words = {
+        "pooling": "{}",
+        "precision": "{}",
+        "layer": "layer {}",
+        "tune": "tuned {}",
+        "seed": "seed {}",
+        "augmented": "{} copies",
+        "note": "({})",
+    }
+    by_encoder: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.values():
+        by_encoder.setdefault(row["encoder"], []).append(row)
+    vary = [key for key in words if any(len({row[key] for row in of}) > 1 for of in by_encoder.values())]
+    names = {}
+    for run, row in rows.items():
+        further = [words[key].format(row[key]) for key in vary if row[key]]
+        names[run] = " ".join([row["encoder"], row["classifier"], *further])
+    return {run: name if list(names.values()).count(name) == 1 else run for run, name in names.items()}
+
+
 def uar_interval(result: dict[str, Any]) -> tuple[float, float]:
     """The 95 % interval of UAR, (nan, nan) where there is none."""
     low, high = result["interval_95"]["uar"] or (np.nan, np.nan)

@@ -18,6 +18,6 @@ def mistakes(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     probabilities = predictions[[f"p_{label}" for label in labels]].to_numpy(float)
     answer = pd.Index(labels).get_indexer(pd.Index(predictions["predicted"]))
     table = predictions.assign(confidence=probabilities[np.arange(len(answer)), answer])
-    wrong = table[table["true"] != table["predicted"]]
+    wrong = table.loc[table["true"] != table["predicted"]]
     ordered = wrong.sort_values(["confidence", "clip_id", "fold"], ascending=[False, True, True])
     return ordered.loc[:, list(COLUMNS)].reset_index(drop=True)

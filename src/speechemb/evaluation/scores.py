@@ -171,12 +171,36 @@ def fold_figures(by_fold: dict[str, NDArray]) -> dict[str, Any]:
     return {"folds": folds, **dict(zip(("fold_mean", "fold_std"), mean_std, strict=True))}
 
 
-def cross_corpus_matrices(results: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
-    """Tag of each cross-corpus run -> UAR; rows are training corpora, columns test corpora; NaN where not tested."""
-    found: dict[str, pd.DataFrame] = {}
+def cross_corpus_cells(results: list[dict[str, Any]]) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    """Tag of each cross-corpus run -> (training corpus, test corpus) -> evaluation.
+
+    Where training and test corpus are the same, it is the speaker-independent run on that corpus with the same settings
+    and classes, if there is exactly one.
+    """
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for result in results:
         if where := result["direction"]:
-            names = result["corpora"]
-            empty = pd.DataFrame(np.nan, index=pd.Index(names, name="train"), columns=pd.Index(names, name="test"))
-            found.setdefault(result["tag"], empty).loc[where["train"], where["test"]] = result["overall"]["uar"]
+            found.setdefault(result["tag"], {})[where["train"], where["test"]] = result
+    for cells in found.values():
+        one = next(iter(cells.values()))
+        for corpus in one["corpora"]:
+            within = [result for result in results if _is_within(result, corpus, one)]
+            if len(within) == 1:
+                cells[corpus, corpus] = within[0]
     return found
+
+
+def _is_within(result: dict[str, Any], corpus: str, cross: dict[str, Any]) -> bool:
+    """Whether a run is speaker-independent on one corpus, with the settings of a cross-corpus run."""
+    same = {*SETTINGS, "augmented", "normalise"} - {"tag", "corpora"}
+    if result["protocol"] != "speaker" or result["corpora"] != [corpus] or result["leak"] or result["mean_of"]:
+        return False
+    return all(result[key] == cross[key] for key in same)
+
+
+def cross_corpus_matrix(cells: dict[tuple[str, str], dict[str, Any]], corpora: list[str]) -> pd.DataFrame:
+    """UAR of the cells of one run; rows are training corpora, columns test corpora; NaN where not tested."""
+    matrix = pd.DataFrame(np.nan, index=pd.Index(corpora, name="train"), columns=pd.Index(corpora, name="test"))
+    for (train, test), result in cells.items():
+        matrix.loc[train, test] = result["overall"]["uar"]
+    return matrix

@@ -1,17 +1,20 @@
 """The files that step 4 writes into the results folder, from figures that `evaluation` computed."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from speechemb.artifacts import storage
 from speechemb.artifacts.atomic import Together
 from speechemb.evaluation import comparison, leakage_audit, scores, significance
 from speechemb.evaluation.mistakes import mistakes
+from speechemb.labels import display_corpora
 from speechemb.reports import tables
-from speechemb.reports.text import calibration_title, classification_report, run_title
-from speechemb.visualization import evaluation_figures
+from speechemb.reports.text import calibration_title, cell_words, classification_report, run_title
+from speechemb.visualization import comparison_figures, evaluation_figures
 
 # What the names of step 4's files begin with.
 OWN = (
@@ -31,78 +34,110 @@ OWN = (
 )
 
 
-def write_figures(folder: Path, result: dict[str, Any], files: Together) -> None:
+@dataclass(frozen=True)
+class Output:
+    """The results folder, the files that appear in it together, and a second format of its pictures."""
+
+    folder: Path
+    files: Together
+    vector: str = ""  # pdf, svg or none
+
+    def text(self, name: str, text: str) -> None:
+        """UTF-8 text."""
+        storage.write_text(self.folder / name, text, self.files)
+
+    def csv(self, name: str, table: pd.DataFrame, stamp: dict[str, Any], kind: str) -> None:
+        """A CSV with its sidecar."""
+        storage.write_csv(self.folder / name, table, {**stamp, "kind": kind}, self.files)
+
+    def picture(self, name: str, figure: Any) -> None:
+        """PNG, and the second format beside it."""
+        storage.write_figure(self.folder / name, figure, self.files, self.vector)
+
+
+def write_runs(out: Output, runs: list[scores.Evaluated], of_curves: set[str]) -> None:
+    """The files of every run; of the points of a layer curve the figures only: they have one picture, the curve."""
+    for run in runs:
+        write_figures(out, run.result)
+        if run.result["name"] not in of_curves:
+            write_run(out, run)
+
+
+def write_figures(out: Output, result: dict[str, Any]) -> None:
     """The figures of one run, for programs."""
-    storage.write_json(folder / f"evaluation_results_{result['name']}.json", result, files)
+    storage.write_json(out.folder / f"evaluation_results_{result['name']}.json", result, out.files)
 
 
-def write_run(folder: Path, run: scores.Evaluated, files: Together) -> None:
-    """The files of one run, pictures included."""
+def write_run(out: Output, run: scores.Evaluated) -> None:
+    """The tables and pictures of one run."""
     result = run.result
     name, labels, title = result["name"], result["labels"], run_title(result)
-    write_figures(folder, result, files)
     wrong = mistakes(run.predictions, labels).round(6)
-    storage.write_text(folder / f"mistakes_{name}.csv", wrong.to_csv(index=False, lineterminator="\n"), files)
-    storage.write_text(folder / f"classification_report_{name}.txt", classification_report(result), files)
+    out.text(f"mistakes_{name}.csv", wrong.to_csv(index=False, lineterminator="\n"))
+    out.text(f"classification_report_{name}.txt", classification_report(result))
     matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=pd.Index(labels))
-    storage.write_text(folder / f"confusion_matrix_{name}_cv.csv", matrix.to_csv(lineterminator="\n"), files)
+    out.text(f"confusion_matrix_{name}_cv.csv", matrix.to_csv(lineterminator="\n"))
     heat_map = evaluation_figures.confusion_matrix(matrix.to_numpy(), labels, title)
-    storage.write_figure(folder / f"confusion_matrix_{name}_cv.png", heat_map, files)
+    out.picture(f"confusion_matrix_{name}_cv.png", heat_map)
     diagram = evaluation_figures.reliability(result["reliability"], calibration_title(result), title)
-    storage.write_figure(folder / f"reliability_{name}.png", diagram, files)
+    out.picture(f"reliability_{name}.png", diagram)
     if result["by_speaker"]:
-        storage.write_figure(folder / f"fairness_{name}.png", evaluation_figures.fairness(result, title), files)
+        out.picture(f"fairness_{name}.png", evaluation_figures.fairness(result, title))
 
 
-def write_comparison(folder: Path, table: pd.DataFrame, stamp: dict[str, Any], files: Together) -> None:
+def write_comparison(out: Output, table: pd.DataFrame, stamp: dict[str, Any]) -> None:
     """The comparison table of all runs: every column as CSV, the main ones as Markdown and LaTeX."""
-    storage.write_csv(folder / "comparison.csv", table.round(6), {**stamp, "kind": "comparison"}, files)
-    storage.write_text(folder / "comparison.md", tables.markdown(table), files)
-    storage.write_text(folder / "comparison.tex", tables.latex(table), files)
+    out.csv("comparison.csv", table.round(6), stamp, "comparison")
+    out.text("comparison.md", tables.markdown(table))
+    out.text("comparison.tex", tables.latex(table))
 
 
-def write_cross_corpus(folder: Path, results: list[dict[str, Any]], files: Together) -> None:
+def write_cross_corpus(out: Output, results: list[dict[str, Any]]) -> None:
     """The matrix of training x test corpus of each cross-corpus run, as table and heat map."""
-    for tag, matrix in scores.cross_corpus_matrices(results).items():
-        path = folder / f"cross_corpus_{tag}.csv"
-        storage.write_text(path, matrix.round(6).to_csv(lineterminator="\n"), files)
-        names = [str(name) for name in matrix.columns]
-        notes = {comparison.note_of(result) for result in results if result["tag"] == tag} - {""}
-        title = "\n".join([tag, "UAR of each direction, over all clips of the corpus tested on", *sorted(notes)])
-        figure = evaluation_figures.cross_corpus(matrix.to_numpy(), names, title)
-        storage.write_figure(path.with_suffix(".png"), figure, files)
+    for tag, cells in scores.cross_corpus_cells(results).items():
+        one = next(iter(cells.values()))
+        matrix = scores.cross_corpus_matrix(cells, one["corpora"])
+        out.text(f"cross_corpus_{tag}.csv", matrix.round(6).to_csv(lineterminator="\n"))
+        words = [[cell_words(cells.get((train, test))) for test in one["corpora"]] for train in one["corpora"]]
+        notes = {comparison.note_of(result) for result in cells.values()} - {""}
+        within = "diagonal: speaker-independent folds within the corpus, where run"
+        what = comparison.settings_words(comparison.run_row(one))
+        title = "\n".join([what, f"UAR, 95 % interval, clips; {within}", *sorted(notes)])
+        figure = comparison_figures.cross_corpus(matrix.to_numpy(), np.array(words), one["corpora"], title)
+        out.picture(f"cross_corpus_{tag}.png", figure)
 
 
-def write_layer_curve(
-    folder: Path, name: str, curve: pd.DataFrame, results: list[dict[str, Any]], files: Together
-) -> None:
+def write_layer_curve(out: Output, name: str, curve: pd.DataFrame, results: list[dict[str, Any]]) -> None:
     """UAR by layer with its interval, as table and picture."""
     used = [result for result in results if result["name"] in set(curve["run"])]
-    path = folder / f"layer_curve_{name}.csv"
-    storage.write_csv(path, curve.round(6), {**comparison.stamp_of(used), "kind": "layer curve"}, files)
-    title = f"{name}\n{used[0]['protocol_note']}"
-    storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_curve(curve, title), files)
+    one = used[0]
+    out.csv(f"layer_curve_{name}.csv", curve.round(6), comparison.stamp_of(used), "layer curve")
+    what = f"{display_corpora(one['corpora'])}, {len(one['labels'])} classes, {one['encoder']['tag']}"
+    what += f" {'+'.join(one['pooling'])}, {one['classifier']}: {one['clips']} clips, {one['speakers']} speakers"
+    figure = comparison_figures.layer_curve(curve, f"{what}\n{one['protocol_note']}")
+    out.picture(f"layer_curve_{name}.png", figure)
 
 
-def write_audit(folder: Path, table: pd.DataFrame, stamp: dict[str, Any], files: Together) -> None:
+def write_audit(out: Output, table: pd.DataFrame, stamp: dict[str, Any]) -> None:
     """The leakage audit as table and picture, where there are runs to compare."""
     if not table.empty:
-        storage.write_csv(folder / "audit.csv", table.round(6), {**stamp, "kind": "audit"}, files)
-        storage.write_figure(folder / "audit.png", evaluation_figures.audit(leakage_audit.with_titles(table)), files)
+        out.csv("audit.csv", table.round(6), stamp, "audit")
+        out.picture("audit.png", comparison_figures.audit(leakage_audit.with_titles(table)))
 
 
 def write_paired_tests(
-    folder: Path, comparables: list[significance.Comparable], stamp: dict[str, Any], files: Together
+    out: Output, comparables: list[significance.Comparable], results: list[dict[str, Any]], stamp: dict[str, Any]
 ) -> None:
     """Paired tests and ranking as tables, and as a picture where there is something to rank."""
     pairs, ranking = (
         rounded(table) for table in (significance.pairs_table(comparables), significance.ranking_table(comparables))
     )
-    storage.write_csv(folder / "paired_tests.csv", pairs, {**stamp, "kind": "paired tests"}, files)
-    storage.write_csv(folder / "ranking.csv", ranking, {**stamp, "kind": "ranking"}, files)
+    out.csv("paired_tests.csv", pairs, stamp, "paired tests")
+    out.csv("ranking.csv", ranking, stamp, "ranking")
     if comparables:
-        panels = [ranking_panel(runs) for runs in comparables]
-        storage.write_figure(folder / "ranking.png", evaluation_figures.ranking(panels), files)
+        of = {result["name"]: result for result in results}
+        panels = [ranking_panel(runs, [of[run["name"]] for run in runs.runs]) for runs in comparables]
+        out.picture("ranking.png", comparison_figures.ranking(panels))
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,28 +146,32 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     return table.round(6).assign(**digits)
 
 
-def ranking_panel(runs: significance.Comparable) -> evaluation_figures.RankingPanel:
-    """Comparable runs as their picture takes them."""
+def ranking_panel(runs: significance.Comparable, results: list[dict[str, Any]]) -> comparison_figures.RankingPanel:
+    """Comparable runs as their picture takes them; `results` are their evaluations in the same order."""
     why = significance.impossible(runs.units, runs.unit, 1, runs.why_not)
-    against = f"against {next(iter(runs.families))}" if len(runs.families) == 1 else "each against its reference"
-    basis = f"no verdict possible: {why}" if why else against if runs.families else "no reference, no verdicts"
-    shared = runs.shared
-    return evaluation_figures.RankingPanel(
-        title=f"{shared['corpora']}, {shared['classes']} classes, {shared['protocol']}: {basis}",
-        names=[run["name"] for run in runs.runs],
+    names, shared = comparison.short_names(results), runs.shared
+    references = [names.get(reference, reference) for reference in runs.families]
+    against = f"against {references[0]}" if len(references) == 1 else "each against its reference"
+    basis = f"no verdict possible: {why}" if why else against if references else "no reference, no verdicts"
+    corpora = display_corpora(str(shared["corpora"]).split("+"))
+    what = f"{corpora}, {shared['classes']} classes, {shared['protocol']}, {runs.clips} clips, {runs.units} {runs.unit}"
+    return comparison_figures.RankingPanel(
+        title=f"{what}\n{basis}",
+        names=[names[run["name"]] for run in runs.runs],
         uar=[run["uar"] for run in runs.runs],
         intervals=[(run["uar_low"], run["uar_high"]) for run in runs.runs],
         verdicts=[significance.verdict_of(runs, run["name"]).split(":")[0] for run in runs.runs],
+        chance=results[0]["chance_uar"],
     )
 
 
-def write_summary(folder: Path, results: list[dict[str, Any]], stamp: dict[str, Any], files: Together) -> None:
+def write_summary(out: Output, results: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
     """`metrics.json`, to be called last: it lists every file that was written, and those of runs that are gone go."""
-    written = files.hashes(folder)
-    for name in _written_before(folder) - set(written):
-        files.remove(folder / name)
+    written = out.files.hashes(out.folder)
+    for name in _written_before(out.folder) - set(written):
+        out.files.remove(out.folder / name)
     summaries = [comparison.without_details(result) for result in results]
-    storage.write_json(folder / "metrics.json", {**stamp, "files": written, "runs": summaries}, files)
+    storage.write_json(out.folder / "metrics.json", {**stamp, "files": written, "runs": summaries}, out.files)
 
 
 def _written_before(folder: Path) -> set[str]:

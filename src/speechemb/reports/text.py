@@ -28,6 +28,15 @@ def run_title(result: dict[str, Any]) -> str:
     return f"{what}\n{result['protocol_note']}\n{uar_words(result)} (chance {result['chance_uar']:.3f})"
 
 
+def cell_words(result: dict[str, Any] | None) -> str:
+    """UAR, interval and clips of a cell of a cross-corpus matrix, in three lines; empty without a run."""
+    if not result:
+        return ""
+    interval = result["interval_95"]["uar"]
+    span = "[{:.2f}, {:.2f}]".format(*interval) if interval else "no interval"
+    return f"{result['overall']['uar']:.3f}\n{span}\nn = {result['clips']}"
+
+
 def uar_words(result: dict[str, Any]) -> str:
     """`UAR pooled 0.486, mean of folds 0.440 ± 0.031`; only `UAR 0.486` where there is one fold."""
     overall, mean, std = (result[key]["uar"] for key in ("overall", "fold_mean", "fold_std"))

@@ -1,5 +1,6 @@
-"""The colours and fonts of all pictures."""
+"""The colours, markers and fonts of all pictures."""
 
+import textwrap
 import warnings
 from collections.abc import Iterable
 
@@ -7,6 +8,7 @@ import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 
 from speechemb.labels import ordered
 
@@ -15,19 +17,35 @@ PALE, LIGHT, MIDDLE, DARK = "#c6dbef", "#9ecae1", "#3182bd", "#08306b"
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"
 LIGHT_GREY, GREY = "#cccccc", "#999999"
 
-# One colour per emotion in every picture, so that a reader learns them once; most are Okabe and Ito's.
+LAYER_AXIS = "layer (0: input of the first block)"
+
+# One colour and marker per emotion in every picture, so that a reader learns them once. The colours were searched near
+# Okabe and Ito's so that two of them also differ for readers with protanopia, deuteranopia or tritanopia, as Machado,
+# Oliveira and Fernandes (2009) simulate them: by 16 or more in CIELAB.
 COLOURS = {
-    "neutral": "#888888",
-    "calm": "#56B4E9",
-    "happy": "#E69F00",
-    "excited": "#F0E442",
-    "sad": "#0072B2",
-    "angry": "#D55E00",
-    "fearful": "#CC79A7",
-    "disgust": "#009E73",
-    "surprised": "#9467BD",
+    "neutral": "#858585",
+    "calm": "#68BFF8",
+    "happy": "#D79319",
+    "excited": "#E7DA45",
+    "sad": "#0C6498",
+    "angry": "#C45501",
+    "fearful": "#C083B5",
+    "disgust": "#40A870",
+    "surprised": "#9E67DD",
     "bored": "#8C564B",
 }
+MARKERS = dict(zip(COLOURS, "os^vDXP*<>", strict=True))
+_FURTHER = "hpd8H1234"  # of emotions without one above
+
+# Equal pictures are equal files, also as SVG; text in a PDF stays text.
+matplotlib.rcParams.update({"svg.hashsalt": "speechemb", "pdf.fonttype": 42})
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """The title of a picture, with lines that are not wider than the picture."""
+    width = int(13 * figure.get_figwidth())  # characters of 9 pt
+    lines = [line for text in title.splitlines() for line in textwrap.wrap(text, width)]
+    figure.suptitle("\n".join(lines), fontsize=9)
 
 
 def emotion_colours(emotions: np.ndarray) -> dict[str, str]:
@@ -35,6 +53,12 @@ def emotion_colours(emotions: np.ndarray) -> dict[str, str]:
     names = ordered(emotions)
     spare = sns.color_palette("husl", len(names)).as_hex()
     return {name: COLOURS.get(name, spare[i]) for i, name in enumerate(names)}
+
+
+def emotion_markers(emotions: np.ndarray) -> dict[str, str]:
+    """A marker for each emotion that occurs."""
+    names = ordered(emotions)
+    return {name: MARKERS.get(name, _FURTHER[i % len(_FURTHER)]) for i, name in enumerate(names)}
 
 
 def speaker_colours(speakers: np.ndarray) -> dict[str, str]:
