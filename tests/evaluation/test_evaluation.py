@@ -160,6 +160,14 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
     assert "mean of folds" not in printed
     assert (results / f"cross_corpus_{stamp['tag']}.png").stat().st_size > 5000
 
+    # Within the corpora: the speaker-independent runs with the same settings, not those of another classifier.
+    within = ["--npz-path", *map(str, files), "--classifier", "svm", "logistic", "--models-dir", str(tmp_path), *where]
+    script("3_train_classifiers").main(within)
+    script("4_evaluation_metrics").main(where)
+    table = pd.read_csv(results / "comparison.csv").set_index(["corpora", "classifier"])["uar"]
+    matrix = pd.read_csv(results / f"cross_corpus_{stamp['tag']}.csv", index_col=0)
+    assert np.diag(matrix) == pytest.approx([table[name, "svm"] for name in "abc"])
+
 
 @pytest.mark.slow
 def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The comparison table as Markdown and LaTeX says what comparison.csv says."""
 
 import re
+from pathlib import Path
 
 import made
 import numpy as np
@@ -20,7 +21,7 @@ def results(script, tmp_path_factory):
     train = script("3_train_classifiers").main
     train(["--npz-path", str(npz), "--classifier", "svm", "logistic", *where])
     train(["--npz-path", str(npz), "--classifier", "svm", "--cv", "random", *where])
-    script("4_evaluation_metrics").main(["--results-dir", str(folder / "results")])
+    script("4_evaluation_metrics").main(["--results-dir", str(folder / "results"), "--figures", "svg"])
     return folder / "results"
 
 
@@ -54,3 +55,15 @@ def test_a_run_without_interval_and_an_unusual_one_say_so(results):
     table = table.assign(uar_low=np.nan, uar_high=np.nan, uar_fold_std=np.nan, note="transductive | other task")
     (line,) = [line for line in tables.markdown(table).splitlines() if line.startswith("| made ")]
     assert "[no interval]" in line and "±" not in line and r"(transductive \| other task)" in line
+
+
+def test_each_picture_is_a_vector_graphic_too_and_equal_pictures_are_equal_files(results, script):
+    drawings = {path.name: path.read_bytes() for path in results.glob("*.svg")}
+    assert {Path(name).stem for name in drawings} == {path.stem for path in results.glob("*.png")} and len(
+        drawings
+    ) >= 10
+    assert all(content.startswith(b"<?xml") for content in drawings.values())
+    script("4_evaluation_metrics").main(["--results-dir", str(results), "--figures", "svg"])
+    assert {path.name: path.read_bytes() for path in results.glob("*.svg")} == drawings
+    script("4_evaluation_metrics").main(["--results-dir", str(results)])
+    assert not list(results.glob("*.svg"))  # of the run before: they may show other figures
