@@ -137,7 +137,7 @@ def test_copies_divided_at_random_are_a_labelled_leak(script, tmp_path):
     ((honest, _),) = run(script, tmp_path / "a", npz, "--cv", "random")
     ((leaky, stamp),) = run(script, tmp_path / "b", npz, "--cv", "random", "--leak", "copies")
     assert len(honest) == 96 and len(leaky) == 288
-    assert (honest.true == honest.predicted).mean() < 0.5 < 0.9 < (leaky.true == leaky.predicted).mean()
+    assert (honest.true == honest.predicted).mean() < 0.5 < 0.8 < (leaky.true == leaky.predicted).mean()
     assert splits.LEAKS["copies"] in stamp["protocol_note"] and "random5-LEAK_copies" in stamp["tag"]
     assert not (tmp_path / "b" / "models").exists()
     evaluate(script, tmp_path / "b")

@@ -36,7 +36,7 @@ def one_layer_of(n_layers, where, effect=1.5, seed=0, **sizes):
 
 @pytest.mark.slow
 def test_the_layer_is_chosen_in_each_fold_and_for_the_final_model(script, tmp_path):
-    npz = made.npz(tmp_path / "e.npz", *one_layer_of(6, 1, effect=1.0))
+    npz = made.npz(tmp_path / "e.npz", *one_layer_of(12, 1, effect=1.2))
     ((frame, stamp),) = run(script, tmp_path, npz, "--classifier", "svm", "--layer", "auto")
     log = pd.read_csv(next((tmp_path / "results").glob("training_*.csv")), dtype=str)
     assert log["layer"].tolist() == ["1"] * 5 and log["layer_inner_uar"].astype(float).min() > 0.7
