@@ -16,6 +16,8 @@ from speechemb.classifiers import persistence
 from speechemb.errors import InputError
 from speechemb.extraction import resume
 
+pytestmark = pytest.mark.slow
+
 
 def step3(script, folder, npz, *flags):
     script("3_train_classifiers").main(

@@ -10,6 +10,8 @@ import pytest
 
 from speechemb.reports import tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(script, tmp_path_factory):
