@@ -11,6 +11,7 @@ from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import trained_on
 from speechemb.evaluation.late_fusion import mean_words
+from speechemb.labels import display_corpora
 from speechemb.splits import NORMALISED, TABLE, TRANSDUCTIVE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
@@ -89,6 +90,11 @@ def protocol_of(result: dict[str, Any]) -> str:
 def note_of(result: dict[str, Any]) -> str:
     """What makes a run another thing than a classifier tested as usual; empty where nothing does."""
     return "; ".join(filter(None, [NORMALISED.get(result["normalise"]), mean_words(result["mean_of"])]))
+
+
+def block_words(row: Mapping[Any, Any]) -> str:
+    """What comparable rows of a table share: `ravdess, 8 classes, speaker x5`."""
+    return f"{display_corpora(str(row['corpora']).split('+'))}, {row['classes']} classes, {row['protocol']}"
 
 
 def settings_words(row: Mapping[Any, Any]) -> str:

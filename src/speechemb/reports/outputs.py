@@ -149,12 +149,11 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 def ranking_panel(runs: significance.Comparable, results: list[dict[str, Any]]) -> comparison_figures.RankingPanel:
     """Comparable runs as their picture takes them; `results` are their evaluations in the same order."""
     why = significance.impossible(runs.units, runs.unit, 1, runs.why_not)
-    names, shared = comparison.short_names(results), runs.shared
+    names = comparison.short_names(results)
     references = [names.get(reference, reference) for reference in runs.families]
     against = f"against {references[0]}" if len(references) == 1 else "each against its reference"
     basis = f"no verdict possible: {why}" if why else against if references else "no reference, no verdicts"
-    corpora = display_corpora(str(shared["corpora"]).split("+"))
-    what = f"{corpora}, {shared['classes']} classes, {shared['protocol']}, {runs.clips} clips, {runs.units} {runs.unit}"
+    what = f"{comparison.block_words(runs.shared)}, {runs.clips} clips, {runs.units} {runs.unit}"
     return comparison_figures.RankingPanel(
         title=f"{what}\n{basis}",
         names=[names[run["name"]] for run in runs.runs],

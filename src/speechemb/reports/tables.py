@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from speechemb.evaluation.comparison import settings_words
-from speechemb.labels import display_corpora
+from speechemb.evaluation.comparison import block_words, settings_words
 
 HEAD = ("run", "UAR [95 %]", "mean of folds", "accuracy", "macro F1")
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -25,9 +24,8 @@ def blocks(table: pd.DataFrame) -> Iterator[Block]:
     """The blocks of `comparison.runs_table`: rows with the same corpora, classes and protocol."""
     for _, rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
         one = rows.iloc[0]
-        what = f"{display_corpora(str(one.corpora).split('+'))}, {one.classes} classes, {one.protocol}"
         sizes = f"{_span(rows.clips)} clips, {_span(rows.speakers)} speakers"
-        caption = f"{what}: {sizes}, chance UAR {one.chance_uar:.3f}"
+        caption = f"{block_words(one.to_dict())}: {sizes}, chance UAR {one.chance_uar:.3f}"
         yield Block(caption, [_cells(row) for row in rows.to_dict("records")])
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from speechemb.errors import first
 from speechemb.evaluation import trained_on
-from speechemb.evaluation.comparison import run_row, settings_words
+from speechemb.evaluation.comparison import block_words, run_row, settings_words
 from speechemb.evaluation.fairness import FEW
 from speechemb.evaluation.late_fusion import mean_words
 from speechemb.evaluation.leakage_audit import protocol_words
@@ -225,10 +225,10 @@ def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
     """The comparison table for the terminal, a block for each set of comparable runs."""
     of, lines = {result["name"]: result for result in results}, []
     for _, rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
-        corpora, classes, protocol = rows[["corpora", "classes", "protocol"]].iloc[0]
         chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
-        what = f"{display_corpora(str(corpora).split('+'))}, {classes} classes, {protocol}"
-        lines.append(f"{what}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}")
+        lines.append(
+            f"{block_words(rows.iloc[0].to_dict())}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}"
+        )
         names = [settings_words(row) for row in rows.to_dict("records")]
         for name, run in zip(names, rows["run"], strict=True):
             result = of[run]

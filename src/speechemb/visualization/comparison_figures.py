@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display on a server or in a Codespace
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -73,15 +69,20 @@ def _values_beside(axes: Axes, uar: list[float], intervals: list[tuple[float, fl
 
 def _zoom(axes: Axes, values: list, chance: float) -> None:
     """Show what varies; chance is a line where it is near, and else a word in the corner."""
-    known = np.array([value for row in values for value in row], float)
-    low, high = np.nanmin(known), np.nanmax(known)
-    pad = 0.05 * (high - low) + 0.01
-    near = low - chance < high - low
-    axes.set_xlim((min(low, chance) if near else low) - pad, high + pad)
+    limits, near = _limits(values, chance)
+    axes.set_xlim(limits)
     if near:
         axes.axvline(chance, color="black", linestyle=":", linewidth=1)
     words = f"{'dotted: ' if near else ''}chance {chance:.3f}"
     axes.text(0.995, 0.02, words, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
+
+
+def _limits(values: list, chance: float) -> tuple[tuple[float, float], bool]:
+    """The limits of an axis that show the values, and chance too where it is no further away than they spread."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    pad = 0.05 * (high - low) + 0.01
+    near = bool(low - chance < high - low)
+    return ((min(low, chance) if near else low) - pad, high + pad), near
 
 
 def layer_curve(curve: pd.DataFrame, title: str) -> Figure:
@@ -97,11 +98,10 @@ def layer_curve(curve: pd.DataFrame, title: str) -> Figure:
     best = curve.loc[uar.idxmax()]
     axes.plot(best["layer"], best["uar"], "*", color=style.RED, markersize=12, label=f"best: layer {best['layer']:.0f}")
     axes.annotate(f"{best['uar']:.3f}", (best["layer"], best["uar"]), (0, 8), textcoords="offset points", ha="center")
-    low, high = np.nanmin([curve["uar_low"].min(), uar.min()]), np.nanmax([curve["uar_high"].max(), uar.max()])
-    pad = 0.06 * (high - low) + 0.01
-    if near := low - chance < high - low:
+    limits, near = _limits([uar, curve["uar_low"], curve["uar_high"]], chance)
+    if near:
         axes.axhline(chance, color="black", linestyle=":", linewidth=1, label=f"chance {chance:.3f}")
-    axes.set(ylim=((min(low, chance) if near else low) - pad, high + pad), xticks=layers)
+    axes.set(ylim=limits, xticks=layers)
     axes.set(xlabel=style.LAYER_AXIS, ylabel="UAR" if near else f"UAR (chance {chance:.3f})")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     style.set_title(figure, title)

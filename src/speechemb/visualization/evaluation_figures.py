@@ -1,9 +1,5 @@
 """Pictures of one run: arrays and figures of an evaluation in, matplotlib figures out."""
 
-import matplotlib
-
-matplotlib.use("Agg")  # no display on a server or in a Codespace
-
 import numpy as np
 import pandas as pd
 import seaborn as sns

@@ -5,6 +5,9 @@ import warnings
 from collections.abc import Iterable
 
 import matplotlib
+
+matplotlib.use("Agg")  # no display on a server or in a Codespace
+
 import numpy as np
 import seaborn as sns
 from matplotlib import font_manager
