@@ -15,7 +15,7 @@ LINES = [
     {"artifacts"},
     {"speakers", "visualization", "audio"},
     {"cli", "labels", "layers", "huggingface"},
-    {"metrics", "paths", "errors"},
+    {"metrics", "compiled", "paths", "errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LINES) for name in names}
 ONLY_IN = {
@@ -25,6 +25,7 @@ ONLY_IN = {
     "huggingface_hub": ("huggingface", "corpora/hub", "encoders/pretrained"),
     "datasets": ("huggingface", "corpora/hub", "encoders/pretrained"),
     "umap": ("visualization/projection",),
+    "librosa": ("encoders/acoustic", "audio/augmentation"),  # these and umap call `compiled.share_cache` first
 }
 
 

@@ -26,6 +26,7 @@ A module imports from its own package and from lower lines only; `tests/test_arc
     huggingface      the hub, and every way of not reaching it
 
     metrics          pure functions of labels, confusion matrices and probabilities
+    compiled         Numba's cache, kept whole when several processes fill it
     paths            where things lie, and the commands that errors advise
     errors           the exception for wrong input
 """

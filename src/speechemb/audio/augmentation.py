@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from speechemb.audio.decoding import MIN_SECONDS, SAMPLE_RATE
+from speechemb.compiled import share_cache
 
 SPEED = (0.9, 1.1)
 SEMITONES = (-2.0, 2.0)
@@ -108,6 +109,7 @@ def sped(waveform: np.ndarray, factor: float) -> np.ndarray:
 
 def pitched(waveform: np.ndarray, semitones: float) -> np.ndarray:
     """f0 and formants * 2^(semitones / 12), at the same length."""
+    share_cache()
     import librosa
 
     return librosa.effects.pitch_shift(

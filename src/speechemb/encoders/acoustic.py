@@ -17,6 +17,7 @@ import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
+from speechemb.compiled import share_cache
 from speechemb.encoders.processes import in_processes
 from speechemb.encoders.windows import Waveform
 
@@ -71,6 +72,7 @@ def _numbered(number: int, waveform: np.ndarray) -> tuple[int, np.ndarray]:
 
 def functionals(waveform: np.ndarray) -> np.ndarray:
     """Vector (dim,) float32 for one waveform (n,) float32 at 16 kHz."""
+    share_cache()
     frames = _frames(waveform)
     log_f0, voiced = _pitch(waveform)
     pitch = log_f0[voiced] if voiced.any() else np.zeros(1, np.float32)

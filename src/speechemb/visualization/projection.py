@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from speechemb.compiled import share_cache
+
 NEIGHBOURS = 15  # UMAP's default size of a neighbourhood
 
 
@@ -29,6 +31,7 @@ def coordinates(x: np.ndarray, graph: tuple[np.ndarray, np.ndarray], n_dims: int
     """UMAP (McInnes, Healy & Melville 2018) coordinates (n, n_dims) float32 from a precomputed neighbour graph."""
     import warnings
 
+    share_cache()
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"

@@ -1,0 +1,31 @@
+"""Compiling with Numba in several processes at once."""
+
+import subprocess
+import sys
+
+from conftest import ROOT
+
+COMPILE = """
+import sys, time
+from pathlib import Path
+from numba.core.compiler_lock import global_compiler_lock
+from speechemb.compiled import share_cache
+
+share_cache()
+for _ in range(5):
+    with global_compiler_lock, global_compiler_lock:  # as Numba takes it, inside itself
+        for word in ("begins", "ends"):
+            with Path(sys.argv[1]).open("a") as file:
+                print(word, sys.argv[2], file=file)
+            time.sleep(0.05)
+"""
+
+
+def test_one_process_at_a_time_compiles(tmp_path):
+    log = tmp_path / "log"
+    runs = [subprocess.Popen([sys.executable, "-c", COMPILE, log, own], cwd=ROOT / "src") for own in "abc"]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    lines = log.read_text().split("\n")
+    assert len(lines) == 3 * 5 * 2 + 1
+    for begins, ends in zip(lines[:-1:2], lines[1::2], strict=True):
+        assert (begins[:7], ends[:5]) == ("begins ", "ends ") and begins[7:] == ends[5:]
