@@ -12,6 +12,7 @@ Writes, into results/,
         paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, tested against a reference
         audit.csv and .png: how much UAR looser folds and deliberate leakage add to a speaker-independent run
         cross_corpus_<run>.csv and .png: UAR of each pair of training and test corpus, for cross-corpus runs
+        report.html: all of it as one page for the browser, where clips are heard by a click; see --report-audio
         layer_curve_<run without layer>.csv and .png: UAR by layer, where three or more single layers were run
 
 The main metric is UAR (unweighted average recall), pooled over all out-of-fold predictions, with a 95 % interval over
@@ -47,6 +48,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="also evaluate the mean of the out-of-fold probabilities of these runs (equal weights), as one more run",
     )
+    parser.add_argument(
+        "--report-audio",
+        choices=("mistakes", "all", "none"),
+        default="mistakes",
+        help="the recordings that report.html holds: of the surest mistakes, of all clips, or none (whoever gets the "
+        "page gets the voices); other clips play from their files, where those are",
+    )
     cli.add_figures(parser)
     return cli.parsed(parser, argv, __file__)
 
@@ -56,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import atomic
     from speechemb.evaluation import comparison, late_fusion, leakage_audit, literature, scores, significance
     from speechemb.reports import outputs, text
+    from speechemb.reports.page import report
     from speechemb.visualization import style
 
     folder = paths.output(args.results_dir)
@@ -70,8 +79,13 @@ def main(argv: list[str] | None = None) -> None:
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
-    for line in filter(None, [*text.warnings(results), style.use_fonts_for(text.words_of(results))]):
+    warnings = text.warnings(results)
+    for line in filter(None, [*warnings, style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
+    stamps = {stamp["tag"]: stamp for _, stamp in read}
+    found = report.Found(runs, stamps, table, comparables, curves, audit, warnings, args.command)
+    page = report.plan(found, args.report_audio)
+    cli.log.info("%s", page.announced())
     with atomic.together() as files:
         out = outputs.Output(folder, files, args.figures or "")
         outputs.write_runs(out, runs, of_curves)
@@ -82,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         outputs.write_paired_tests(out, comparables, results, stamp)
         out.csv("published.csv", figures, stamp, "published figures")
         outputs.write_comparison(out, table, stamp)
+        page.write(out)
         outputs.write_summary(out, results, stamp)
 
     texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]

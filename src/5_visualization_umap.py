@@ -6,6 +6,7 @@ Writes  results/umap_emotion.png       2-D map of the first file, coloured by em
         results/umap_grid.png          a map for each encoder and corpus, coloured by emotion
         results/umap_grid_speaker.png  the same, coloured by speaker
         results/umap_emotion.csv       the coordinates of every clip in every map
+        results/report.html            the map of step 4's report, where there is one, is brought up to date
 
 Clips that lie close together have similar embeddings. Clips of one speaker usually lie closer together than clips of
 one emotion: the printed shares of neighbours with the same emotion and the same speaker say how much.
@@ -68,6 +69,7 @@ def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> Non
     import pandas as pd
 
     from speechemb.artifacts import atomic, storage
+    from speechemb.reports.page import report
     from speechemb.visualization import style
 
     # All corpora of the first file together for the large maps, then each corpus by itself for the grid.
@@ -91,6 +93,8 @@ def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> Non
             storage.write_figure(folder / name, figure, files, args.figures or "")
         # The CSV comes last: its sidecar says that the maps are up to date.
         storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": files.hashes(folder)}, files)
+    if report.refresh_map(folder, table):
+        print(f"brought the map of {paths.shown(folder)}/{report.NAME} up to date")
     print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
 
 

@@ -24,6 +24,7 @@ ONLY_IN = {
     "seaborn": ("visualization",),
     "huggingface_hub": ("huggingface", "corpora/hub", "encoders/pretrained"),
     "datasets": ("huggingface", "corpora/hub", "encoders/pretrained"),
+    "jinja2": ("reports/page/build",),
     "umap": ("visualization/projection",),
     "librosa": ("encoders/acoustic", "audio/augmentation"),  # these and umap call `compiled.share_cache` first
 }

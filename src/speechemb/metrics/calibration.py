@@ -96,6 +96,22 @@ def negative_log_likelihood(true: Indices, probabilities: ArrayLike) -> float:
     return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], step, 1 - step)).mean())
 
 
+def risk_coverage(right: NDArray[np.bool_], confidence: Floats) -> tuple[Floats, Floats, Floats]:
+    """What answering only from some confidence on would leave: threshold, coverage and risk, all `(M,)`.
+
+    For each of the M confidences that occur, the highest first: the share of predictions that are at least as confident
+    (coverage), and the share of wrong ones among those (risk). Source: El-Yaniv, Wiener, JMLR 2010.
+
+    Examples:
+        >>> [x.tolist() for x in risk_coverage(np.array([True, False, True]), np.array([0.9, 0.6, 0.6]))]
+        [[0.9, 0.6], [0.3333333333333333, 1.0], [0.0, 0.3333333333333333]]
+    """
+    thresholds, where = np.unique(-np.asarray(confidence, dtype=np.float64), return_inverse=True)
+    answered = np.cumsum(np.bincount(where))
+    wrong = np.cumsum(np.bincount(where, weights=~right))
+    return -thresholds, answered / len(right), wrong / answered
+
+
 def _checked(probabilities: ArrayLike, n_clips: int) -> Floats:
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if probabilities.ndim != 2 or len(probabilities) != n_clips or n_clips == 0:

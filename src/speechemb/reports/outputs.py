@@ -31,6 +31,7 @@ OWN = (
     "ranking.",
     "audit.",
     "published.",
+    "report.html",
 )
 
 

@@ -132,7 +132,7 @@ def audit(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9.5, sum(heights) + 0.4), layout="constrained")
     grid = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (panel, rows) in zip(grid, groups, strict=True):
-        kinds = [_audit_kind(*of) for of in zip(rows["protocol"], rows["leak"], strict=True)]
+        kinds = [audit_kind(*of) for of in zip(rows["protocol"], rows["leak"], strict=True)]
         places = range(len(rows))
         axes.barh(places, rows["uar"], color=[AUDIT_COLOURS[kind] for kind in kinds])
         axes.hlines(places, rows["uar_low"], rows["uar_high"], color="black", linewidth=1)
@@ -145,5 +145,5 @@ def audit(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _audit_kind(protocol: str, leak: str) -> str:
+def audit_kind(protocol: str, leak: str) -> str:
     return "deliberate leakage" if leak else "speaker-independent" if protocol == "speaker" else "other folds"
