@@ -9,7 +9,7 @@ from test_kills import campaign
 
 @pytest.mark.slow
 def test_damaged_files_are_named_in_one_line():
-    done = campaign("damage", "--count", "60")
+    done = campaign("damage", "--count", "40")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

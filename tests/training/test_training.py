@@ -96,11 +96,12 @@ def test_folds_fitted_side_by_side_are_those_fitted_alone(name, monkeypatch):
     x, layer = (x[:, None], "weighted") if name == "superb" else (x, "mean")
     task = cross_validation.Task(x, y, group, sorted(set(labels)), [0])
     recipe = cross_validation.Recipe(name, layer=layer)
-    folds, found = make_folds(y, group, 4, "speaker", 0), []
+    n_folds = 2 if name == "superb" else 4  # it takes longest
+    folds, found = make_folds(y, group, n_folds, "speaker", 0), []
     for cores in (1, 4):
         monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
         outcome = cross_validation.cross_validated(recipe, task, folds, lambda figures: None, final=True)
-        assert [fold.name for fold, _ in outcome.results] == ["1", "2", "3", "4"]
+        assert [fold.name for fold, _ in outcome.results] == [str(i + 1) for i in range(n_folds)]
         found.append([probabilities for _, probabilities in outcome.results] + [outcome.final.predict_proba(task, [0])])
     for alone, beside in zip(*found, strict=True):
         np.testing.assert_array_equal(alone, beside)
