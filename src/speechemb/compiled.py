@@ -1,6 +1,7 @@
 """Numba's cache of compiled functions, for librosa and UMAP, kept whole when several processes fill it at once."""
 
 import os
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ except ImportError:  # Windows: nothing is locked
     fcntl = None
 
 
-@cache
+_sharing = threading.Lock()
+
+
 def share_cache() -> None:
     """Let one process of this user at a time compile with Numba; call it before librosa or UMAP is imported.
 
@@ -21,6 +24,12 @@ def share_cache() -> None:
     there, and ends in a segmentation fault. Here the lock that Numba holds while it looks into the cache, compiles and
     saves also keeps other processes out.
     """
+    with _sharing:  # `cache` alone lets two first calls in at once: the second would wait for the lock of the first
+        _share()
+
+
+@cache
+def _share() -> None:
     folder = _folder()
     if fcntl is None or folder is None:
         return
