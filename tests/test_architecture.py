@@ -15,7 +15,7 @@ LINES = [
     {"artifacts"},
     {"speakers", "visualization", "audio"},
     {"cli", "labels", "layers", "huggingface"},
-    {"metrics", "compiled", "paths", "errors"},
+    {"metrics", "compiled", "terminal", "paths", "errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LINES) for name in names}
 ONLY_IN = {

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from speechemb import paths
+from speechemb import paths, terminal
 from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
@@ -143,7 +143,7 @@ def run(main: Callable[[], int | None]) -> int:
     Any other exception is a bug and keeps its traceback.
     """
     _open_streams()
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[terminal.Handler()])
     for name in ("httpx", "httpx2"):  # huggingface_hub's requests
         logging.getLogger(name).setLevel(logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
@@ -163,8 +163,7 @@ def run(main: Callable[[], int | None]) -> int:
         line = _in_one_line(error)
         if line is None:
             raise
-        # Names come from files of others: none of them may move the cursor or colour the terminal.
-        print("error:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+        print("error:", terminal.escaped(line), file=sys.stderr)
         return 1
 
 
