@@ -16,7 +16,7 @@ from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
 
-OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "device", "batch_seconds")
+OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "verbose", "device", "batch_seconds")
 # What can be wrong with a disk or a path; other errors of the operating system are bugs.
 DISK_ERRORS = {
     errno.ENOSPC,
@@ -72,7 +72,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str) -> argparse.Namespace:
     """The arguments, with `command`: what to type to compute the same again, as artifacts record it.
 
-    Flags at their default, and those that only say where files go, are left away: a command stands for a content.
+    Flags at their default, and those that change no content, are left away: a command stands for a content.
     Paths are given as from the root.
     """
     args = parser.parse_args(argv)
