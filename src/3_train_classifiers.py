@@ -16,14 +16,16 @@ together with their originals and are never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
+           of several runs: wrote results/predictions_<run>.csv and models/<run>: 4 runs
 """
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
 
-from speechemb import cli, paths, splits
+from speechemb import cli, paths, splits, terminal
 from speechemb.classifiers import CLASSIFIERS
 from speechemb.labels import ordered, parse_emotions
 
@@ -43,26 +45,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def add_data_flags(group) -> None:
     default = [paths.EMBEDDINGS / "emotion_embeddings.npz"]
-    group.add_argument(
-        "--npz-path",
-        nargs="+",
-        type=Path,
-        metavar="NPZ",
-        default=default,
-        help="one or several files of step 2, as if they were one",
-    )
-    group.add_argument(
-        "--fuse",
-        action="store_true",
-        help="the files are of several encoders: concatenate their features, for the clips that are in all of them",
-    )
-    cli.add_words(
-        group,
-        "--corpora",
-        None,
+    files = "one or several files of step 2, as if they were one"
+    group.add_argument("--npz-path", nargs="+", type=Path, metavar="NPZ", default=default, help=files)
+    fuse = "the files are of several encoders: concatenate their features, for the clips that are in all of them"
+    group.add_argument("--fuse", action="store_true", help=fuse)
+    corpora = (
         "which corpora of the files to use: a run of its own for each word, one run for words joined by + (such as "
-        "iemocap+cremad) or for all (default: a run of its own for each corpus; with --cross-corpus: all)",
+        "iemocap+cremad) or for all (default: a run of its own for each corpus; with --cross-corpus: all)"
     )
+    cli.add_words(group, "--corpora", None, corpora)
     cli.add_words(group, "--emotions", ["all"], "classes to use, of those in the files")
     group.add_argument(
         "--layer",
@@ -122,6 +113,7 @@ def add_classifier_flags(group) -> None:
 
 def add_output_flags(group) -> None:
     add = group.add_argument
+    add("-v", "--verbose", action="store_true", help="print a line for each fold")
     add("--overwrite", action="store_true", help="train again even if the run is up to date")
     add("--models-dir", type=Path, default=paths.MODELS, help="folder of the models")
     add("--results-dir", type=Path, default=paths.RESULTS, help="folder of everything else")
@@ -145,15 +137,20 @@ def main(argv: list[str] | None = None) -> None:
     plans = [protocols.plan(part, protocol, emotions) for part in parts]
     corpora = sorted({corpus for plan in plans for corpus in plan.data.corpora.tolist()})
     trained = trained_on.summary([meta["encoder"] for meta in data.parts or [data.meta]], corpora)
-    for plan in plans:
-        announce(plan)
-        for name in classifiers:
-            for layer in layers:
+    width, written = max(map(len, classifiers)) + max(map(len, layers)), []
+    with terminal.bar(None, "folds", sum(len(plan.folds) for plan in plans) * len(classifiers) * len(layers)) as bar:
+        for plan in plans:
+            announce(plan)
+            for name, layer in itertools.product(classifiers, layers):
                 recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
                 task = cross_validation.task_of(plan.data, recipe, plan.group)
-                train_and_write(args, TrainingRun(plan, task, recipe, protocol, args.command))
+                run = TrainingRun(plan, task, recipe, protocol, args.command)
+                shown = run.tag + " " * (width - len(name) - len(layer))
+                written.append(train_and_write(args, run, shown, bar))
     for line in trained_on.warnings(trained):
         cli.log.warning("%s", line)
+    if written := list(filter(None, written)):
+        print(written_words(written))
 
 
 def read(args):
@@ -205,9 +202,10 @@ def announce(plan) -> None:
     """Print the clips, the folds and the protocol of a plan."""
     names = "+".join(sorted(set(plan.data.corpora.tolist())))
     if plan.left_out:
-        print(f"{names}: {plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))} excluded")
+        others = f"{plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))}"
+        terminal.say(f"{names}: {others} excluded")
     say_dropped(plan.dropped)
-    print(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
+    terminal.say(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
 
 
 def say_dropped(rows: list[dict[str, str]]) -> None:
@@ -216,7 +214,7 @@ def say_dropped(rows: list[dict[str, str]]) -> None:
 
     for reason in dict.fromkeys(row["reason"] for row in rows):
         clips = [row["clip_id"] for row in rows if row["reason"] == reason]
-        print(f"{len(clips)} clips excluded, {reason}: {first(clips)}")
+        terminal.say(f"{len(clips)} clips excluded, {reason}: {first(clips)}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
@@ -251,38 +249,48 @@ def tunable(args) -> list[str]:
     return names
 
 
-def train_and_write(args, run) -> None:
-    """Train one classifier; write its predictions, its log and, where there is one, the final model."""
+def train_and_write(args, run, shown: str, bar) -> tuple[Path, Path | None] | None:
+    """Train one classifier; write its predictions, its log and, where there is one, the final model.
+
+    The paths of the predictions and of the model; None where they are up to date. `shown`: the name in the terminal.
+    """
     from speechemb.artifacts import freshness
     from speechemb.training import cross_validation
     from speechemb.training.run import headline
 
-    one_line = args.layer == "each"
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
-    results, folder = paths.output(args.results_dir), paths.output(args.models_dir) / run.tag
-    makes_model = run.makes_model and args.layer != "each"
-    needed = [results / f"predictions_{run.tag}.csv"]
-    if makes_model:
-        needed.append(folder / "model.json")
+    results, folder = paths.output(args.results_dir), paths.output(args.models_dir)
+    path = results / f"predictions_{run.tag}.csv"
+    model = folder / run.tag if run.makes_model and args.layer != "each" else None
+    bar.set_description_str(name)
     if not args.overwrite:
-        if all(freshness.is_up_to_date(path, stamp) for path in needed):
-            print(f"{paths.shown(needed[0])} is up to date, skipped")
-            return
-        freshness.check_replaceable(needed[0], stamp, settings=("labels",))
+        needed = [path, model / "model.json"] if model else [path]
+        if all(freshness.is_up_to_date(one, stamp) for one in needed):
+            bar.update(len(run.plan.folds))
+            terminal.say(f"  {shown}  is up to date, skipped")
+            return None
+        freshness.check_replaceable(path, stamp, settings=("labels",))
 
-    def note(figures):
-        if not one_line:
-            print(f"  {name} fold {figures['fold']}: UAR {figures['uar']:.3f}, accuracy {figures['accuracy']:.3f}")
+    def note(rows):
+        bar.update()
+        for row in rows if args.verbose else []:
+            terminal.say(f"    {name} fold {row['fold']}: UAR {row['uar']:.3f}, accuracy {row['accuracy']:.3f}")
 
-    outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=makes_model)
-    written = paths.shown(run.write(outcome, stamp, results, folder.parent))
-    if outcome.final:
-        written += f" and {paths.shown(folder)}"
-    what = f"{name}, layer {run.recipe.layer}" if one_line else name
-    what += f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""
-    print(f"{what}: {headline(outcome, run.task)}, {time.perf_counter() - started:.1f} s")
-    if not one_line:
-        print(f"wrote {written}")
+    outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=model is not None)
+    run.write(outcome, stamp, results, folder)
+    other_task = f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""
+    seconds = time.perf_counter() - started
+    terminal.say(f"  {shown}  {headline(outcome, run.task)}, {seconds:.1f} s{other_task}")
+    return path, model
+
+
+def written_words(written: list[tuple[Path, Path | None]]) -> str:
+    """Where the predictions and the models of one or several runs are."""
+    path, model = written[0]
+    if len(written) > 1:
+        path, model = path.with_name("predictions_<run>.csv"), model and model.with_name("<run>")
+    count = f": {len(written)} runs" if len(written) > 1 else ""
+    return f"wrote {paths.shown(path)}" + (f" and {paths.shown(model)}" if model else "") + count
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 A module imports from its own package and from lower lines only; `tests/test_architecture.py` holds this.
 
+    api              what notebooks call: load, embed, predict
+
     inference        recordings -> emotions, for predict.py
     reports          step 4: the texts and files that it writes
     training         step 3, the run: folds fitted, predictions and models written
@@ -27,6 +29,7 @@ A module imports from its own package and from lower lines only; `tests/test_arc
 
     metrics          pure functions of labels, confusion matrices and probabilities
     compiled         Numba's cache, kept whole when several processes fill it
+    terminal         progress bars, lines beside them, columns
     paths            where things lie, and the commands that errors advise
     errors           the exception for wrong input
 """

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from speechemb import paths
+from speechemb import paths, terminal
 from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
 
-OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "device", "batch_seconds")
+OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "verbose", "device", "batch_seconds")
 # What can be wrong with a disk or a path; other errors of the operating system are bugs.
 DISK_ERRORS = {
     errno.ENOSPC,
@@ -72,7 +72,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str) -> argparse.Namespace:
     """The arguments, with `command`: what to type to compute the same again, as artifacts record it.
 
-    Flags at their default, and those that only say where files go, are left away: a command stands for a content.
+    Flags at their default, and those that change no content, are left away: a command stands for a content.
     Paths are given as from the root.
     """
     args = parser.parse_args(argv)
@@ -143,7 +143,7 @@ def run(main: Callable[[], int | None]) -> int:
     Any other exception is a bug and keeps its traceback.
     """
     _open_streams()
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[terminal.Handler()])
     for name in ("httpx", "httpx2"):  # huggingface_hub's requests
         logging.getLogger(name).setLevel(logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
@@ -163,8 +163,7 @@ def run(main: Callable[[], int | None]) -> int:
         line = _in_one_line(error)
         if line is None:
             raise
-        # Names come from files of others: none of them may move the cursor or colour the terminal.
-        print("error:", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), file=sys.stderr)
+        print("error:", terminal.escaped(line), file=sys.stderr)
         return 1
 
 

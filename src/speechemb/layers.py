@@ -19,6 +19,17 @@ def parse_layers(text: str, n_blocks: int) -> list[int]:
     return sorted({int(word) for word in words})
 
 
+def one_layer(text: str) -> str:
+    """The text, if it is a word or number that `take_layer` reduces all layers by, into vectors (n, d).
+
+    Raises:
+        InputError: it is another one.
+    """
+    if text not in ("last", "mean", "all") and not text.isdecimal():
+        raise InputError(f"--layer {text}: give last, mean, all or a layer's number")
+    return text
+
+
 def take_layer(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray:
     """Reduce vectors (n, n_layers, dim) to (n, d): `last`, `mean` (average), `all` (concatenated) or a layer's number.
 

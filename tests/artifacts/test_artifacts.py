@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chain import build
+from conftest import ROOT
 
 from speechemb import cli
 from speechemb.artifacts import atomic, embeddings, freshness, metadata, npz, predictions, storage
@@ -261,6 +262,17 @@ def test_streams_that_the_shell_closed_do_not_become_files(tmp_path):
     command = f'"{sys.executable}" -c "$1" "$2" <&- >&- 2>&-'
     done = subprocess.run(["bash", "-c", command, "bash", code, str(tmp_path / "file")])
     assert done.returncode == 0 and (tmp_path / "file").read_text() == "data"
+
+
+def test_a_warning_is_called_one_and_what_is_only_said_is_not():
+    code = (
+        "import sys; from speechemb import cli\n"
+        "def main():\n"
+        "    cli.log.warning('clip %s is odd', '\\x1b[31mred\\n'), cli.log.info('12 files')\n"
+        "sys.exit(cli.run(main))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "src")
+    assert done.stderr == "warning: clip \\x1b[31mred\\n is odd\n12 files\n" and done.stdout == ""
 
 
 def test_no_memory_is_one_line(capsys):

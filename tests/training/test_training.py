@@ -1,5 +1,6 @@
 """Step 3 on planted effects: it finds what is there, not what is not, and nothing is learned from a test clip."""
 
+import json
 import subprocess
 import sys
 
@@ -305,7 +306,9 @@ def test_the_mean_over_folds_and_the_figure_over_all_clips_are_named(script, tmp
     pooled = (frame["true"] == frame["predicted"]).groupby(frame["true"]).mean().mean()
     folds = pd.read_csv(next((tmp_path / "results").glob("training_*.csv")))["uar"]
     assert abs(pooled - folds.mean()) > 0.001
-    line = f"svm: UAR pooled {pooled:.3f}, mean of folds {folds.mean():.3f} ± {folds.std():.3f} (chance 0.250)"
+    line = (
+        f"-svm-speaker5  UAR pooled {pooled:.3f}, mean of folds {folds.mean():.3f} ± {folds.std():.3f} (chance 0.250)"
+    )
     assert line in capsys.readouterr().out
 
 
@@ -331,7 +334,30 @@ def test_a_layer_curve_prints_one_line_per_layer(script, tmp_path, capsys):
     npz = made.npz(tmp_path / "e.npz", np.stack([vectors] * 3, axis=1), labels, speakers)
     run(script, tmp_path, npz, "--classifier", "svm", "--layer", "each")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 3 and [line.split(":")[0] for line in lines[1:]] == [f"svm, layer {i}" for i in range(3)]
+    assert len(lines) == 1 + 3 + 1
+    tags = [f"  made-made-4emo-layer{i}-svm-speaker5" for i in range(3)]
+    assert [line.split("  UAR ")[0] for line in lines[1:-1]] == tags
+    assert lines[-1] == f"wrote {tmp_path}/results/predictions_<run>.csv: 3 runs"
+
+
+def test_a_line_for_each_run_and_for_each_fold_only_with_v(script, tmp_path, capsys):
+    npz = made.npz(tmp_path / "e.npz", *made.planted())
+    run(script, tmp_path, npz, "--classifier", "svm", "logistic", "--n-folds", "2")
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    assert head.startswith("made: ")
+    tags = [f"made-made-4emo-mean-{name}-speaker2" for name in ("svm", "logistic")]
+    columns = [(line.split()[0], line.index("UAR pooled")) for line in lines]
+    assert columns == [(tag, 2 + len(tags[1]) + 2) for tag in tags]
+    assert last.startswith(f"wrote {tmp_path}") and last.endswith("/<run>: 2 runs")
+    stamp = json.loads((tmp_path / "results" / f"predictions_{tags[0]}.meta.json").read_text())
+    flags = ("--classifier", "svm", "--n-folds", "2", "-v", "--overwrite")
+    run(script, tmp_path, npz, *flags)
+    _, *lines, last = capsys.readouterr().out.splitlines()
+    log = pd.read_csv(tmp_path / "results" / f"training_{tags[0]}.csv")
+    folds = [f"    svm fold {row.fold}: UAR {row.uar:.3f}, accuracy {row.accuracy:.3f}" for row in log.itertuples()]
+    assert lines[:2] == folds and len(lines) == 3 and f"predictions_{tags[0]}.csv and " in last
+    again = json.loads((tmp_path / "results" / f"predictions_{tags[0]}.meta.json").read_text())
+    assert again["command"] == stamp["command"].replace(" logistic", "") and again["sha256"] == stamp["sha256"]
 
 
 def test_emotions_takes_the_clips_of_those_classes_as_step_1_does(script, tmp_path, capsys):

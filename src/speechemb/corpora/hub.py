@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from speechemb import terminal
 from speechemb.artifacts.atomic import atomic
 from speechemb.audio.files import is_formula
 from speechemb.corpora import cremad, iemocap
@@ -117,12 +118,10 @@ def _splits(hub_id: str, commit: str) -> Any:
 
 def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
     """Split, row number, name, label (canonical; may be empty) and undecoded audio of every row."""
-    from tqdm import tqdm
-
     for split, rows in splits.items():
         column = next((name for name in LABEL_COLUMNS if name in rows.column_names), "")
         names = getattr(rows.features.get(column), "names", None)  # a ClassLabel holds numbers
-        for number, row in enumerate(tqdm(rows, desc=split, unit=" clips", disable=None, leave=False)):
+        for number, row in enumerate(terminal.bar(rows, "clips", title=split)):
             record, label = row["audio"] or {}, row.get(column)
             if not (data := record.get("bytes")):
                 raise InputError(f"{hub_id}: row {number} of {split} holds no audio: choose another copy or --data-dir")

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from speechemb import terminal
 from speechemb.artifacts import provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import decoding
@@ -238,9 +238,7 @@ def _paths(clips: Iterable[Clip]) -> list[str]:
 def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> list[Result]:
     # Threads are enough: soundfile and hashlib release the interpreter's lock while they work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # disable=None: no bar where stderr is not a terminal
-        done = tqdm(pool.map(work, clips), title, len(clips), unit=" clips", disable=None, leave=False)
-        return list(done)
+        return list(terminal.bar(pool.map(work, clips), "clips", len(clips), title))
 
 
 def _table(kept: list[Clip], examined: dict[str, Examined], hashes: dict[str, str]) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def worst(found: Collection[str]) -> str:
 def warnings(trained: dict[str, Any]) -> list[str]:
     """One line for each corpus of a `summary` that the encoder saw."""
     return [
-        f"warning: {trained['encoder']} was trained on {corpus} (labels: {trained['labels']}): "
+        f"{trained['encoder']} was trained on {corpus} (labels: {trained['labels']}): "
         f"do not take its figures on {corpus} for those of unseen speech"
         for corpus, word in trained["saw"].items()
         if word == SAW

@@ -61,7 +61,7 @@ def classification_report(result: dict[str, Any]) -> str:
         f"accuracy {overall['accuracy']:.3f}  (always {majority['label']}: {majority['accuracy']:.3f})",
         f"F1       {overall['macro_f1']:.3f} macro, {overall['weighted_f1']:.3f} weighted",
         f"encoder trained on: {trained_on.words(result['trained_on'])}",
-        *trained_on.warnings(result["trained_on"]),
+        *(f"warning: {line}" for line in trained_on.warnings(result["trained_on"])),
         *corpus_lines(result),
         "",
         f"{'':12s} precision  recall      f1  support",

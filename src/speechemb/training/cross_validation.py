@@ -145,9 +145,9 @@ def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.nda
 
 
 def cross_validated(
-    recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[dict[str, Any]], None], final: bool = False
+    recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[list[dict[str, Any]]], None], final: bool = False
 ) -> Outcome:
-    """Fit and test every fold and, with `final`, fit on all clips; `note` is called with each fold's row of the log.
+    """Fit and test every fold and, with `final`, fit on all clips; `note` is called with each fold's rows of the log.
 
     As many fits run in parallel as there are cores. Each draws from its own random generator, so the result does not
     depend on what runs beside it.
@@ -162,9 +162,9 @@ def cross_validated(
         for fold, (model, probabilities) in zip(folds, tested, strict=True):
             outcome.results.append((fold, probabilities))
             outcome.add_tables(fold.name, model, task.layers)
-            for row in log_rows(fold, model, probabilities, task):
-                outcome.log.append(row)
-                note(row)
+            rows = log_rows(fold, model, probabilities, task)
+            outcome.log += rows
+            note(rows)
         if whole:
             outcome.final = whole.result()
             outcome.add_tables("final", outcome.final, task.layers)
