@@ -22,7 +22,7 @@ exploratory: they have a raw p and no verdict. A warning names each encoder that
 a corpus that it is tested on.
 
 Example: python src/4_evaluation_metrics.py
-Ends with: wrote results/metrics.json and results/comparison.csv: 6 runs
+Ends with: wrote results/metrics.json, results/comparison.csv and results/report.html: 6 runs
 """
 
 import argparse
@@ -79,18 +79,16 @@ def main(argv: list[str] | None = None) -> None:
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
-    warnings = text.warnings(results)
-    for line in filter(None, [*warnings, style.use_fonts_for(text.words_of(results))]):
+    warnings = [*text.warnings(results), *style.use_fonts_for(text.words_of(results)).splitlines()]
+    for line in warnings:
         cli.log.warning("%s", line)
-    stamps = {stamp["tag"]: stamp for _, stamp in read}
-    found = report.Found(runs, stamps, table, comparables, curves, audit, warnings, args.command)
+    found = report.Found(runs, [stamp for _, stamp in read], table, comparables, curves, audit, warnings, args.command)
     page = report.plan(found, args.report_audio)
     cli.log.info("%s", page.announced())
     with atomic.together() as files:
         out = outputs.Output(folder, files, args.figures or "")
         outputs.write_runs(out, runs, of_curves)
-        for name, curve in curves.items():
-            outputs.write_layer_curve(out, name, curve, results)
+        outputs.write_layer_curves(out, curves, results)
         outputs.write_cross_corpus(out, results)
         outputs.write_audit(out, audit, stamp)
         outputs.write_paired_tests(out, comparables, results, stamp)
@@ -98,11 +96,19 @@ def main(argv: list[str] | None = None) -> None:
         outputs.write_comparison(out, table, stamp)
         page.write(out)
         outputs.write_summary(out, results, stamp)
+    show(found, alone, figures)
+    place = paths.shown(folder)
+    print(f"wrote {place}/metrics.json, {place}/comparison.csv and {place}/{report.NAME}: {len(results)} runs")
 
-    texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
-    texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]
-    print(*filter(None, texts), sep="\n")
-    print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
+
+def show(found, alone: list[str], figures) -> None:
+    """Print what was found; `alone`: runs that the audit lacks, `figures`: the published ones."""
+    from speechemb.reports import text
+
+    results = [run.result for run in found.runs]
+    texts = [text.audit_text(found.audit, alone), text.comparison_text(found.table, results)]
+    texts += [*text.listener_lines(results), text.ranking_text(found.comparables), text.curve_text(found.curves)]
+    print(*filter(None, [*texts, text.published_text(figures)]), sep="\n")
 
 
 def read_runs(folder: Path) -> list[tuple]:

@@ -108,6 +108,12 @@ def write_cross_corpus(out: Output, results: list[dict[str, Any]]) -> None:
         out.picture(f"cross_corpus_{tag}.png", figure)
 
 
+def write_layer_curves(out: Output, curves: dict[str, pd.DataFrame], results: list[dict[str, Any]]) -> None:
+    """UAR by layer with its interval, as table and picture, of each curve of `comparison.layer_curves`."""
+    for name, curve in curves.items():
+        write_layer_curve(out, name, curve, results)
+
+
 def write_layer_curve(out: Output, name: str, curve: pd.DataFrame, results: list[dict[str, Any]]) -> None:
     """UAR by layer with its interval, as table and picture."""
     used = [result for result in results if result["name"] in set(curve["run"])]

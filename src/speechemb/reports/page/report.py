@@ -23,7 +23,7 @@ class Found:
     """What step 4 found in a results folder."""
 
     runs: list[Evaluated]
-    stamps: dict[str, dict[str, Any]]  # of the predictions, by the run's tag
+    stamps: list[dict[str, Any]]  # of the predictions
     table: pd.DataFrame  # of `comparison.runs_table`
     comparables: list[Comparable]
     curves: dict[str, pd.DataFrame]
@@ -91,6 +91,7 @@ def _parts(found: Found, runs: list[Evaluated], listed: clips.Clips, sounds: sou
     """What the template shows, with every chart replaced by its number in `charts`."""
     results = [run.result for run in found.runs]
     of = {result["name"]: result for result in results}
+    stamps = {stamp["tag"]: stamp for stamp in found.stamps}
     panels = [ranking_panel(one, [of[run["name"]] for run in one.runs]) for one in found.comparables]
     parts = {
         "verdicts": verdict.verdicts(found.comparables, [of[name] for name in found.table["run"]]),
@@ -104,7 +105,7 @@ def _parts(found: Found, runs: list[Evaluated], listed: clips.Clips, sounds: sou
         "curves": sections.curve_charts(found.curves, results),
         "audits": sections.audits(found.audit),
         "crosses": sections.cross_corpora(results),
-        "runs": [sections.run_part(run, listed, found.stamps[run.result["tag"]]) for run in runs],
+        "runs": [sections.run_part(run, listed, stamps[run.result["tag"]]) for run in runs],
         "sounds": sounds,
         "command": found.command,
         "places": {run.result["name"]: place for place, run in enumerate(runs)},
