@@ -24,8 +24,8 @@ def render(parts: dict[str, Any], data: dict[str, Any], coordinates: pd.DataFram
         data: what the page's script reads, as plain lists and dicts
         coordinates: of step 5's `umap_emotion.csv`, or None
     """
-    scripts = [_plotly_js(), (_HERE / "page.js").read_text(encoding="utf-8")]
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    library, script = _plotly_js(), (_HERE / "page.js").read_text(encoding="utf-8")
+    hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (library, script))
     return (
         _templates()
         .get_template("page.html")
@@ -34,7 +34,8 @@ def render(parts: dict[str, Any], data: dict[str, Any], coordinates: pd.DataFram
             policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
             "media-src data: file:; base-uri 'none'; form-action 'none'",
             style=(_HERE / "page.css").read_text(encoding="utf-8"),
-            scripts=scripts,
+            library=library,
+            script=script,
             data=in_script(data),
             map=in_script(map_data(coordinates)),
         )

@@ -16,13 +16,21 @@ function themed(layout) {
   return of;
 }
 const config = { displaylogo: false, responsive: true, showSendToCloud: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+// plotly.js takes seconds to start: it runs once the page can be read, as a script of the text that the page holds.
+function start() {
+  if (window.Plotly) return;
+  const script = document.createElement("script");
+  script.textContent = $("library").textContent;
+  document.head.append(script);
+}
 function draw(place) {
+  start();
   const chart = data.charts[place.dataset.chart];
   Plotly.react(place, chart.data, themed(chart.layout), config);
 }
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries)
-    if (entry.isIntersecting) { seen.unobserve(entry.target); (entry.target.id ? drawMap : draw)(entry.target); }
+    if (entry.isIntersecting) { seen.unobserve(entry.target); setTimeout(entry.target.id ? drawMap : draw, 50, entry.target); }
 }, { rootMargin: "300px" });
 document.querySelectorAll(".chart").forEach((place) => seen.observe(place));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -124,6 +132,7 @@ function categoryOf(point, by) {
   return by === "emotion" ? clips.true[point.number] : point.right ? "right" : "wrong";
 }
 function drawMap() {
+  start();
   const [points, absent] = shownPoints(), by = $("map-colour").value, groups = new Map();
   for (const point of points) {
     const name = categoryOf(point, by);
