@@ -28,7 +28,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from speechemb import cli, paths
+from speechemb import cli, paths, terminal
 from speechemb.errors import InputError
 
 
@@ -55,14 +55,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic
     from speechemb.evaluation import comparison, late_fusion, leakage_audit, literature, scores, significance
-    from speechemb.reports import outputs, text
+    from speechemb.reports import outputs, tables, text
     from speechemb.visualization import style
 
     folder = paths.output(args.results_dir)
     read = read_runs(folder)
     if args.fuse:
         read.append(late_fusion.mean_of(read, args.fuse))
-    runs = [run for predictions, stamp in read for run in scores.evaluated(predictions, stamp)]
+    watched = terminal.bar(read, "runs", title="evaluating")
+    runs = [run for predictions, stamp in watched for run in scores.evaluated(predictions, stamp)]
     results = [run.result for run in runs]
     table, stamp = comparison.runs_table(results), comparison.stamp_of(results, args.command)
     curves = comparison.layer_curves(results)
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         cli.log.warning("%s", line)
     with atomic.together() as files:
         out = outputs.Output(folder, files, args.figures or "")
-        outputs.write_runs(out, runs, of_curves)
+        outputs.write_runs(out, terminal.bar(runs, "runs", title="writing"), of_curves)
         for name, curve in curves.items():
             outputs.write_layer_curve(out, name, curve, results)
         outputs.write_cross_corpus(out, results)
@@ -84,7 +85,8 @@ def main(argv: list[str] | None = None) -> None:
         outputs.write_comparison(out, table, stamp)
         outputs.write_summary(out, results, stamp)
 
-    texts = [text.audit_text(audit, alone), text.comparison_text(table, results), *text.listener_lines(results)]
+    texts = [text.audit_text(audit, alone), tables.comparison_text(table, results), *text.training_lines(results)]
+    texts += text.listener_lines(results)
     texts += [text.ranking_text(comparables), text.curve_text(curves), text.published_text(figures)]
     print(*filter(None, texts), sep="\n")
     print(f"wrote {paths.shown(folder)}/metrics.json and {paths.shown(folder)}/comparison.csv: {len(results)} runs")
