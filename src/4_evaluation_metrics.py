@@ -29,7 +29,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from speechemb import cli, paths
+from speechemb import cli, paths, terminal
 from speechemb.errors import InputError
 
 
@@ -71,7 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     read = read_runs(folder)
     if args.fuse:
         read.append(late_fusion.mean_of(read, args.fuse))
-    runs = [run for predictions, stamp in read for run in scores.evaluated(predictions, stamp)]
+    watched = terminal.bar(read, "runs", title="evaluating")
+    runs = [run for one in watched for run in scores.evaluated(*one)]
     results = [run.result for run in runs]
     table, stamp = comparison.runs_table(results), comparison.stamp_of(results, args.command)
     curves = comparison.layer_curves(results)
@@ -87,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     cli.log.info("%s", page.announced())
     with atomic.together() as files:
         out = outputs.Output(folder, files, args.figures or "")
-        outputs.write_runs(out, runs, of_curves)
+        outputs.write_runs(out, terminal.bar(runs, "runs", title="writing"), of_curves)
         outputs.write_layer_curves(out, curves, results)
         outputs.write_cross_corpus(out, results)
         outputs.write_audit(out, audit, stamp)
@@ -96,19 +97,24 @@ def main(argv: list[str] | None = None) -> None:
         outputs.write_comparison(out, table, stamp)
         page.write(out)
         outputs.write_summary(out, results, stamp)
-    show(found, alone, figures)
-    place = paths.shown(folder)
-    print(f"wrote {place}/metrics.json, {place}/comparison.csv and {place}/{report.NAME}: {len(results)} runs")
+    show(folder, found, alone, figures)
 
 
-def show(found, alone: list[str], figures) -> None:
+def show(folder: Path, found, alone: list[str], figures) -> None:
     """Print what was found; `alone`: runs that the audit lacks, `figures`: the published ones."""
-    from speechemb.reports import text
+    from speechemb.reports import tables, text
 
     results = [run.result for run in found.runs]
-    texts = [text.audit_text(found.audit, alone), text.comparison_text(found.table, results)]
-    texts += [*text.listener_lines(results), text.ranking_text(found.comparables), text.curve_text(found.curves)]
+    texts = [text.audit_text(found.audit, alone), tables.comparison_text(found.table, results)]
+    texts += [
+        *text.training_lines(results),
+        *text.listener_lines(results),
+        text.ranking_text(found.comparables),
+        text.curve_text(found.curves),
+    ]
     print(*filter(None, [*texts, text.published_text(figures)]), sep="\n")
+    made = [paths.shown(folder / name) for name in ("metrics.json", "comparison.csv", "report.html")]
+    print(f"wrote {', '.join(made[:-1])} and {made[-1]}: {len(results)} runs")
 
 
 def read_runs(folder: Path) -> list[tuple]:

@@ -40,4 +40,5 @@ def test_columns_are_aligned_and_empty_ones_left_out():
         "logistic  0.612",
         "          x      b",
     ]
+    assert terminal.aligned(rows, ["run", "empty", "UAR", ""])[0] == "run       UAR"
     assert terminal.aligned([]) == []

@@ -1,5 +1,6 @@
 """The terminal: lines that stay above a progress bar, columns, and logged lines that say which of them are warnings."""
 
+import itertools
 import logging
 import sys
 from collections.abc import Iterable
@@ -41,9 +42,13 @@ def bar(items: Iterable[Any] | None, unit: str, total: int | None = None, title:
     return tqdm(items, title or None, total, unit=f" {unit}", disable=None, leave=False)
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Each row of cells as a line; the columns are two spaces apart, and one that is empty in all rows is left out."""
-    columns = [column for column in zip(*rows, strict=True) if any(column)]
+def aligned(rows: list[list[str]], head: list[str] | None = None) -> list[str]:
+    """Each row of cells as a line, below one of the columns' names in `head`; two spaces between columns.
+
+    A column that is empty in all rows is left out.
+    """
+    filled = map(any, zip(*rows, strict=True))
+    columns = list(itertools.compress(zip(*([head] if head else []), *rows, strict=True), filled))
     widths = [max(map(len, column)) for column in columns]
     lines = [map(str.ljust, row, widths) for row in zip(*columns, strict=True)]
     return ["  ".join(line).rstrip() for line in lines]

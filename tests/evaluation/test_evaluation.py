@@ -1,6 +1,7 @@
 """Steps 4 and 5, and predict.py: figures that agree with scikit-learn, pictures that exist, models that predict."""
 
 import json
+import re
 
 import made
 import numpy as np
@@ -93,8 +94,10 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     for run, row in ((run, table[table["run"] == run["tag"]].iloc[0]) for run in runs):
         pooled, mean = run["overall"]["uar"], run["fold_mean"]["uar"]
         assert (row["uar"], row["uar_fold_mean"]) == (round(pooled, 6), round(mean, 6))
-        assert f"UAR pooled {pooled:.3f}, mean of folds {mean:.3f} ± {run['fold_std']['uar']:.3f}, 95 % [0." in printed
-        assert f"AUROC of confidence {run['auroc']:.3f}" in printed
+        cells = [rf"{pooled:.3f} +\[0\.\d+, 0\.\d+\]", rf"{mean:.3f} ± {run['fold_std']['uar']:.3f}"]
+        cells += [f"{run['overall'][key]:.3f}" for key in ("accuracy", "weighted_f1")] + [f"{run['auroc']:.3f}\n"]
+        assert re.search(" +".join(cells), printed)
+    assert printed.count("UAR pooled  95 % interval   mean of folds  accuracy  weighted F1  AUROC of confidence\n") == 2
     for pattern in ("confusion_matrix_*_cv.png", "classification_report_*.txt"):
         assert len(list(results.glob(pattern))) == 2
     before = {path: path.read_bytes() for path in results.iterdir()}
@@ -154,7 +157,8 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
         assert uar == pytest.approx(expected, abs=1e-6) and matrix.loc[train, test] == pytest.approx(uar)
         assert found["overall"]["uar"] == pytest.approx(expected) and found["direction"]["train"] == train
         assert found["protocol_note"] == f"trained on {train}, tested on {test}"
-        assert f"UAR {uar:.3f}, 95 %" in printed
+        head, names, row = printed[printed.index(f"train {train}, test {test}: chance") :].splitlines()[:3]
+        assert names.split()[0] == "UAR" and row.index(f"{uar:.3f}  [") == names.index("UAR")
     pooled = sk.balanced_accuracy_score(frame["true"], frame["predicted"])
     assert f"{pooled:.3f}" not in printed and not (results / f"evaluation_results_{stamp['tag']}.json").exists()
     assert "mean of folds" not in printed
@@ -179,6 +183,7 @@ def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys
     script("3_train_classifiers").main(
         ["--npz-path", *map(str, files), "--corpora", "a+b", "--classifier", "svm", *where]
     )
+    capsys.readouterr()
     script("4_evaluation_metrics").main(where[:2])
     (run,) = json.loads((tmp_path / "results" / "metrics.json").read_text())["runs"]
     frame = pd.read_csv(next((tmp_path / "results").glob("predictions_*.csv")))
@@ -186,7 +191,11 @@ def test_a_run_over_several_corpora_has_figures_of_each(script, tmp_path, capsys
         of = run["by_corpus"][corpus]
         assert of["uar"] == pytest.approx(sk.balanced_accuracy_score(part["true"], part["predicted"]))
         assert of["clips"] == 120 and of["interval_95"][0] < of["uar"] < of["interval_95"][1]
-    assert "    a: UAR pooled 0." in capsys.readouterr().out
+    _, _, *rows = capsys.readouterr().out.partition(" UAR pooled ")[2].splitlines()[:4]
+    for row, corpus in zip(rows, "ab", strict=True):
+        of = run["by_corpus"][corpus]
+        low, high = of["interval_95"]
+        assert re.match(rf"    {corpus}, 120 clips +{of['uar']:.3f} +\[{low:.3f}, {high:.3f}\] +", row)
 
 
 @pytest.mark.slow

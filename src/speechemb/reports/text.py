@@ -7,12 +7,12 @@ import pandas as pd
 
 from speechemb.errors import first
 from speechemb.evaluation import trained_on
-from speechemb.evaluation.comparison import block_words, run_row, settings_words
+from speechemb.evaluation.comparison import run_row, settings_words
 from speechemb.evaluation.fairness import FEW
-from speechemb.evaluation.late_fusion import mean_words
 from speechemb.evaluation.leakage_audit import protocol_words
-from speechemb.evaluation.significance import ALPHA, Comparable
+from speechemb.evaluation.significance import ALPHA, Comparable, Pair
 from speechemb.labels import display_corpora
+from speechemb.terminal import aligned
 
 
 def words_of(results: list[dict[str, Any]]) -> set[str]:
@@ -171,19 +171,23 @@ def ranking_text(comparables: list[Comparable]) -> str:
     for runs in comparables:
         what = f"{runs.shared['corpora']}, {runs.shared['classes']} classes, {runs.shared['protocol']}"
         lines.append(f"{what}: paired permutation tests over {runs.units} {runs.unit}, {runs.clips} clips")
+        cells = iter(aligned([pair_cells(pair) for pairs in runs.families.values() for pair in pairs]))
         for reference, pairs in runs.families.items():
             corrected = f"{len(pairs)} comparisons, Holm-corrected" if len(pairs) > 1 else "1 comparison"
             lines.append(f"  against {reference} (confirmatory, {corrected}, {ALPHA:.0%}):")
-            for pair in pairs:
-                figures = f"UAR {pair.uar_a:.3f} - {pair.uar_b:.3f} = {pair.uar_a - pair.uar_b:+.3f}"
-                p = [f"p {pair.p:.2g}"] + [f"corrected {pair.p_holm:.2g}"] * (pair.comparisons > 1)
-                tested = "" if math.isnan(pair.p) else f" ({', '.join(p)})"
-                lines.append(f"    {pair.a}: {figures}: {pair.verdict}{tested}")
+            lines += [f"    {next(cells)}" for _ in pairs]
         for why in sorted(set(runs.no_reference.values())):
             names = [run for run, of in runs.no_reference.items() if of == why]
             lines.append(f"  no verdict for {first(names)}: {why} (--reference RUN names a run to compare with)")
         lines += exploratory_lines(runs)
     return "\n".join(lines)
+
+
+def pair_cells(pair: Pair) -> list[str]:
+    """A pair of runs: the first of them, the difference, p, and the verdict."""
+    p = [f"p {pair.p:.2g}"] + [f"corrected {pair.p_holm:.2g}"] * (pair.comparisons > 1)
+    figures = f"UAR {pair.uar_a:.3f} - {pair.uar_b:.3f} = {pair.uar_a - pair.uar_b:+.3f}"
+    return [pair.a, figures, "" if math.isnan(pair.p) else ", ".join(p), pair.verdict]
 
 
 def exploratory_lines(runs: Comparable) -> list[str]:
@@ -213,36 +217,13 @@ def published_text(table: pd.DataFrame) -> str:
         lines.append(f"published figures for {corpus}, {classes} classes (not ours), beside our {protocol}:")
         for verdict, part in sorted(rows.groupby("comparable", sort=False), key=lambda pair: pair[0] != "yes"):
             lines.append("  comparable:" if verdict == "yes" else f"  {verdict}:")
+            cells = []
             for row in part.to_dict("records"):
                 layers = f"({row['layers']})" if row["layers"] else ""
                 what = " ".join(filter(None, [row["encoder"], layers, row["classifier"]]))
-                figure = f"{row['value']:5.1f} % {row['metric']:8s}"
-                lines.append(f"    {figure} {what}; {row['protocol']}; {row['source']}")
+                cells.append([f"{row['value']:5.1f} %", row["metric"], what, row["protocol"], row["source"]])
+            lines += [f"    {line}" for line in aligned(cells)]
     return "\n".join(lines)
-
-
-def comparison_text(table: pd.DataFrame, results: list[dict[str, Any]]) -> str:
-    """The comparison table for the terminal, a block for each set of comparable runs."""
-    of, lines = {result["name"]: result for result in results}, []
-    for _, rows in table.groupby(["corpora", "classes", "protocol"], sort=False):
-        chance, majority = rows["chance_uar"].iloc[0], rows["majority_accuracy"].iloc[0]
-        lines.append(
-            f"{block_words(rows.iloc[0].to_dict())}: chance UAR {chance:.3f}, majority accuracy {majority:.3f}"
-        )
-        names = [settings_words(row) for row in rows.to_dict("records")]
-        for name, run in zip(names, rows["run"], strict=True):
-            result = of[run]
-            # Two runs that differ in something else have their names to tell them by.
-            name = f"{name}, {run}" if names.count(name) > 1 else name
-            auroc = "" if result["auroc"] is None else f"  AUROC of confidence {result['auroc']:.3f}"
-            interval = span_text({"interval_95": result["interval_95"]["uar"], "no_interval": result["no_interval"]})
-            lines.append(
-                f"  {name:52s} {uar_words(result)}, 95 %{interval}  accuracy {result['overall']['accuracy']:.3f}  "
-                f"weighted F1 {result['overall']['weighted_f1']:.3f}{auroc}"
-            )
-            lines += [f"    {mean_words(result['mean_of'])}"] if result["mean_of"] else []
-            lines += ["  " + line for line in corpus_lines(result)]
-    return "\n".join([*lines, *training_lines(results)])
 
 
 def training_lines(results: list[dict[str, Any]]) -> list[str]:
@@ -259,12 +240,15 @@ def training_lines(results: list[dict[str, Any]]) -> list[str]:
 
 def audit_text(table: pd.DataFrame, alone: list[str]) -> str:
     """The leakage audit for the terminal; empty where there is none."""
-    lines = []
+    lines, before = [], ""
     if not table.empty:
         lines.append("How much UAR leakage adds, in percentage points over the speaker-independent run (pooled UAR):")
-    for row in table.to_dict("records"):
-        run = f"{row['corpora']} {row['classes']} classes, {settings_words({**row, 'augmented': 0})}"
-        lines.append(f"  {run:60s} {protocol_words(row):60s} UAR {row['uar']:.3f}  {row['points']:+.1f}")
+    rows = table.to_dict("records")
+    cells = aligned([[protocol_words(row), f"UAR {row['uar']:.3f}", f"{row['points']:+.1f}"] for row in rows])
+    for row, line in zip(rows, cells, strict=True):
+        run = f"  {row['corpora']}, {row['classes']} classes, {settings_words({**row, 'augmented': 0})}:"
+        lines += [f"    {line}"] if run == before else [run, f"    {line}"]
+        before = run
     if alone:
         lines.append(f"not in the leakage audit, for lack of one speaker-independent run like them: {first(alone)}")
     return "\n".join(lines)
