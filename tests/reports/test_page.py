@@ -184,6 +184,7 @@ def test_every_chart_is_drawn_and_nothing_is_wider_than_the_window(opened, width
     charts = page.locator(".chart").count()
     for place in range(charts):
         page.locator(".chart").nth(place).scroll_into_view_if_needed()
+        page.wait_for_timeout(100)
     until(page, f"document.querySelectorAll('.chart.js-plotly-plot').length === {charts}")
     assert charts >= 1 + 2 * 4
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -33,6 +33,9 @@ const seen = new IntersectionObserver((entries) => {
     if (entry.isIntersecting) { seen.unobserve(entry.target); setTimeout(entry.target.id ? drawMap : draw, 50, entry.target); }
 }, { rootMargin: "300px" });
 document.querySelectorAll(".chart").forEach((place) => seen.observe(place));
+addEventListener("beforeprint", () => {
+  document.querySelectorAll(".chart:not(.js-plotly-plot)").forEach((place) => place.offsetParent && draw(place));
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   document.querySelectorAll(".js-plotly-plot").forEach((place) => (place.id ? drawMap : draw)(place));
 });
@@ -149,7 +152,7 @@ function drawMap() {
   });
   const axis = { showticklabels: false, zeroline: false };
   Plotly.react($("map-plot"), traces, themed({ height: 560, hovermode: "closest", xaxis: axis, yaxis: { ...axis, scaleanchor: "x" },
-    legend: { itemsizing: "constant" }, margin: { l: 10, r: 10, t: 10, b: 10 } }), config).then((plot) => {
+    legend: { itemsizing: "constant", orientation: innerWidth < 700 ? "h" : "v" }, margin: { l: 10, r: 10, t: 10, b: 10 } }), config).then((plot) => {
     if (!plot.listens) { plot.on("plotly_click", (event) => play(event.points[0].customdata)); plot.listens = true; }
   });
   $("map-count").textContent = points.length + " clips shown" + (absent ? "; " + absent + " of the map have no answer of this run on this page" : "");

@@ -10,7 +10,7 @@ from speechemb.artifacts import storage
 from speechemb.evaluation import comparison
 from speechemb.evaluation.scores import Evaluated
 from speechemb.evaluation.significance import Comparable
-from speechemb.reports.outputs import Output, ranking_panel
+from speechemb.reports.outputs import Output
 from speechemb.reports.page import build, clips, sections, sound, verdict
 from speechemb.visualization import charts
 
@@ -37,6 +37,7 @@ class Report:
     """A planned page: its clips, its runs in the order of the comparison table, and the sound it is to hold."""
 
     found: Found
+    table: pd.DataFrame  # of its runs
     clips: clips.Clips
     runs: list[Evaluated]
     wanted: list[int]  # numbers of the clips whose sound is embedded
@@ -54,7 +55,7 @@ class Report:
     def write(self, out: Output) -> None:
         """The page, with the sound that there is."""
         sounds = sound.gather(self.clips, self.wanted, out.folder)
-        parts = _parts(self.found, self.runs, self.clips, sounds)
+        parts = self._parts(sounds)
         data = {
             "clips": self.clips.as_json(),
             "runs": [_run_data(run, self.clips) for run in self.runs],
@@ -64,15 +65,44 @@ class Report:
         data["charts"] = parts.pop("charts")
         out.text(NAME, build.render(parts, data, _coordinates(out.folder)))
 
+    def _parts(self, sounds: sound.Sounds) -> dict[str, Any]:
+        """What the template shows, with every chart replaced by its number in `charts`."""
+        found, results = self.found, [run.result for run in self.found.runs]
+        of = {result["name"]: result for result in results}
+        stamps = {stamp["tag"]: stamp for stamp in found.stamps}
+        parts = {
+            "verdicts": verdict.verdicts(found.comparables, [of[name] for name in self.table["run"]]),
+            "warnings": found.warnings,
+            "card": sections.data_card(found.runs, self.clips),
+            "matrices": sections.matrices(self.table),
+            "rankings": sections.rankings(found.comparables, of),
+            "curves": sections.curve_charts(found.curves, results),
+            "audits": sections.audits(found.audit),
+            "crosses": sections.cross_corpora(results),
+            "runs": [sections.run_part(run, self.clips, stamps[run.result["tag"]]) for run in self.runs],
+            "sounds": sounds,
+            "command": found.command,
+            "places": {run.result["name"]: place for place, run in enumerate(self.runs)},
+        }
+        numbered: list[dict[str, Any]] = []
+        _number_charts(parts, numbered)
+        return {**parts, "charts": numbered}
+
 
 def plan(found: Found, audio: str) -> Report:
     """The page of these results; `audio`: `mistakes`, `all` or `none`."""
     of = {run.result["name"]: run for run in found.runs}
-    on_curves = comparison.runs_of_curves(found.curves)
-    runs = [of[name] for name in found.table["run"] if name not in on_curves]
+    table = _strictest_first(found.table[~found.table["run"].isin(comparison.runs_of_curves(found.curves))])
+    runs = [of[name] for name in table["run"]]
     listed = clips.collect(found.runs)
     wanted = {"none": [], "all": range(len(listed.table)), "mistakes": _mistaken(runs, listed)}[audio]
-    return Report(found, listed, runs, list(wanted))
+    return Report(found, table, listed, runs, list(wanted))
+
+
+def _strictest_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Speaker-independent runs before the others, and else as in the comparison table."""
+    looser = ~table["protocol"].str.startswith("speaker x")
+    return table.iloc[looser.argsort(kind="stable")]
 
 
 def _mistaken(runs: list[Evaluated], listed: clips.Clips) -> list[int]:
@@ -87,34 +117,6 @@ def _run_data(run: Evaluated, listed: clips.Clips) -> dict[str, Any]:
     return {"name": result["name"], "labels": result["labels"], **clips.answers(run, listed)}
 
 
-def _parts(found: Found, runs: list[Evaluated], listed: clips.Clips, sounds: sound.Sounds) -> dict[str, Any]:
-    """What the template shows, with every chart replaced by its number in `charts`."""
-    results = [run.result for run in found.runs]
-    of = {result["name"]: result for result in results}
-    stamps = {stamp["tag"]: stamp for stamp in found.stamps}
-    panels = [ranking_panel(one, [of[run["name"]] for run in one.runs]) for one in found.comparables]
-    parts = {
-        "verdicts": verdict.verdicts(found.comparables, [of[name] for name in found.table["run"]]),
-        "warnings": found.warnings,
-        "card": sections.data_card(found.runs, listed),
-        "matrices": sections.matrices(found.table),
-        "rankings": [
-            {"title": panel.title.replace("\n", ": "), "chart": charts.ranking(panel), "panel": panel}
-            for panel in panels
-        ],
-        "curves": sections.curve_charts(found.curves, results),
-        "audits": sections.audits(found.audit),
-        "crosses": sections.cross_corpora(results),
-        "runs": [sections.run_part(run, listed, stamps[run.result["tag"]]) for run in runs],
-        "sounds": sounds,
-        "command": found.command,
-        "places": {run.result["name"]: place for place, run in enumerate(runs)},
-    }
-    numbered: list[dict[str, Any]] = []
-    _number_charts(parts, numbered)
-    return {**parts, "charts": numbered}
-
-
 def _number_charts(part: Any, numbered: list[dict[str, Any]]) -> None:
     """Give each chart inside its number: the page's script draws it where that number stands."""
     if isinstance(part, list):
@@ -122,8 +124,9 @@ def _number_charts(part: Any, numbered: list[dict[str, Any]]) -> None:
             _number_charts(item, numbered)
     elif isinstance(part, dict):
         if "chart" in part:
-            part["number"], part["words"] = len(numbered), part["chart"]["words"]
-            numbered.append(part.pop("chart"))
+            chart = part.pop("chart")
+            part.update(number=len(numbered), words=chart["words"], height=chart["layout"]["height"])
+            numbered.append(chart)
         for item in list(part.values()):
             _number_charts(item, numbered)
 

@@ -8,9 +8,10 @@ import pandas as pd
 from speechemb.evaluation import comparison, leakage_audit, scores, trained_on
 from speechemb.evaluation.mistakes import mistakes
 from speechemb.evaluation.scores import Evaluated
-from speechemb.evaluation.significance import SHARED
+from speechemb.evaluation.significance import SHARED, Comparable
 from speechemb.labels import display_corpora, ordered
 from speechemb.metrics import calibration
+from speechemb.reports.outputs import ranking_panel
 from speechemb.reports.page.clips import Clips
 from speechemb.reports.tables import blocks
 from speechemb.reports.text import interval_words, run_title
@@ -47,6 +48,16 @@ def matrices(table: pd.DataFrame) -> list[dict[str, Any]]:
             cells.setdefault(name, {}).setdefault(row["classifier"], []).append(cell)
         lines = [{"name": name, "cells": [of.get(one, []) for one in classifiers]} for name, of in cells.items()]
         found.append({"caption": block.caption, "classifiers": classifiers, "rows": lines})
+    return found
+
+
+def rankings(comparables: list[Comparable], of: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ranking of each set of comparable runs, as a chart and as rows; `of`: run -> its evaluation."""
+    found = []
+    for runs in sorted(comparables, key=lambda runs: not runs.shared["protocol"].startswith("speaker x")):
+        panel = ranking_panel(runs, [of[run["name"]] for run in runs.runs])
+        title = panel.title.replace("\n", ": ")
+        found.append({"title": title, "chart": charts.ranking(panel), "panel": panel})
     return found
 
 

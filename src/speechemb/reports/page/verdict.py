@@ -17,7 +17,7 @@ def verdicts(comparables: list[Comparable], results: list[dict[str, Any]]) -> li
 
 
 def _strictness(runs: Comparable) -> tuple[bool, int]:
-    return not runs.shared["protocol"].startswith("speaker "), -len(runs.runs)
+    return not runs.shared["protocol"].startswith("speaker x"), -len(runs.runs)
 
 
 def _best(result: dict[str, Any]) -> str:
