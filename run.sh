@@ -47,5 +47,6 @@ step src/4_evaluation_metrics.py --results-dir $demo
 
 echo
 echo "The table above is for synthetic speech (data/demo). It shows that the pipeline works, not how well it recognises emotion in people."
+echo "report:   $demo/report.html (open it in a browser)"
 echo "pictures: $(ls $demo/umap_emotion.png) and"
 ls $demo/confusion_matrix_*.png | sed 's/^/          /'
