@@ -1,5 +1,7 @@
 """Which files are audio, and the few that must not be opened: pipes, devices and folders under an audio file's name."""
 
+import glob
+import logging
 import os
 import re
 import stat
@@ -8,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from speechemb.errors import InputError
-from speechemb.paths import shown
+from speechemb.paths import existing, shown
+
+log = logging.getLogger(__name__)
 
 # The suffixes of what libsndfile reads, by its names for the formats. Without RAW, which has no header; SD2, whose
 # header is in another file; MAT4, MAT5 and HTK, which mostly hold something other than audio.
@@ -116,6 +120,42 @@ def search(folder: Path, recursive: bool = True, suffixes: tuple[str, ...] = SUF
 def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
     """The audio files of a folder, sorted."""
     return search(folder, recursive)[0]
+
+
+def given(words: list[str]) -> list[Path]:
+    """The audio files that files, folders and patterns (`*`, `?`, `[...]`, `**`) on a command line stand for, in order.
+
+    Folders are searched; of what a pattern finds, files of other kinds are passed over, which is logged.
+
+    Raises:
+        InputError: there is nothing of such a name, or no audio file at all.
+    """
+    found: list[Path] = []
+    others: Counter = Counter()
+    for word in words:
+        path, is_pattern = existing(word), glob.has_magic(word)
+        if not os.path.lexists(path) and not is_pattern:
+            raise InputError(f"{printable(shown(path))} does not exist")
+        matches = [path] if os.path.lexists(path) else _matches(path)
+        for match in matches:
+            if match.is_dir():
+                within, more = search(match)
+                found, others = found + within, others + more
+            elif len(matches) == 1 or match.suffix.lower() in SUFFIXES:
+                found.append(match)
+            else:
+                others[printable(match.suffix.lower()) or "without suffix"] += 1
+    if others:
+        log.info("%s", passed_over(others))
+    if not found:
+        where = ", ".join(printable(shown(existing(word))) for word in words)
+        raise InputError(f"no audio file that can be read in {where}: give files of {', '.join(SUFFIXES[:8])}, ...")
+    return list(dict.fromkeys(found))
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """What a pattern finds, sorted."""
+    return [Path(path) for path in sorted(glob.glob(str(pattern), recursive=True))]
 
 
 def passed_over(others: Counter) -> str:

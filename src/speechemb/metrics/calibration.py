@@ -7,6 +7,8 @@ from scipy.stats import rankdata
 from speechemb.metrics.classification import Floats, ratio
 from speechemb.metrics.confusion import Indices
 
+N_THRESHOLDS = 101  # of `risk_coverage`
+
 
 def reliability(true: Indices, probabilities: ArrayLike, n_bins: int = 15) -> dict[str, NDArray]:
     """Bins of a reliability diagram: accuracy of the predictions by their confidence.
@@ -80,6 +82,38 @@ def confidence_auroc(true: Indices, probabilities: ArrayLike) -> float | None:
         return None
     ranks = rankdata(probabilities.max(1))
     return float((ranks[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
+
+
+def risk_coverage(right: ArrayLike, confidence: ArrayLike) -> dict[str, NDArray]:
+    """What abstaining gains: of the predictions that are at least this confident, how many there are and are wrong.
+
+    Coverage at a threshold t is the share of all predictions with a confidence of t or more, risk the share of wrong
+    ones among them. Source: El-Yaniv, Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010.
+
+    Args:
+        right: whether each prediction is right `(N,)`
+        confidence: of each prediction, from 0 to 1 `(N,)`
+
+    Returns:
+        `thresholds` `(101,)`: 0, 0.01, ... 1; `coverage` `(101,)`; `risk` `(101,)`, nan where nothing is covered
+
+    Raises:
+        ValueError: no prediction, another number of confidences, or a confidence that is no number from 0 to 1
+
+    Examples:
+        >>> curve = risk_coverage([True, False], [0.9, 0.6])
+        >>> curve["coverage"][[0, 60, 61]].tolist(), curve["risk"][[0, 60, 61]].tolist()
+        ([1.0, 1.0, 0.5], [0.5, 0.5, 0.0])
+    """
+    right, confidence = np.asarray(right, dtype=bool), np.asarray(confidence, dtype=np.float64)
+    if right.ndim != 1 or right.shape != confidence.shape or not len(right):
+        raise ValueError(f"{right.shape} predictions and {confidence.shape} confidences: one is needed of each")
+    if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():
+        raise ValueError("a confidence is not a number from 0 to 1")
+    thresholds = np.arange(N_THRESHOLDS) / (N_THRESHOLDS - 1)
+    covered = len(right) - np.searchsorted(np.sort(confidence), thresholds)
+    wrong = (~right).sum() - np.searchsorted(np.sort(confidence[~right]), thresholds)
+    return {"thresholds": thresholds, "coverage": covered / len(right), "risk": ratio(wrong, covered, np.nan)}
 
 
 def negative_log_likelihood(true: Indices, probabilities: ArrayLike) -> float:
