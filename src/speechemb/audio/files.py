@@ -133,15 +133,16 @@ def given(words: list[str]) -> list[Path]:
     found: list[Path] = []
     others: Counter = Counter()
     for word in words:
-        path, is_pattern = existing(word), glob.has_magic(word)
-        if not os.path.lexists(path) and not is_pattern:
+        path = existing(word)
+        named = os.path.lexists(path)
+        if not named and not glob.has_magic(word):
             raise InputError(f"{printable(shown(path))} does not exist")
-        matches = [path] if os.path.lexists(path) else _matches(path)
+        matches = [path] if named else [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]
         for match in matches:
             if match.is_dir():
                 within, more = search(match)
                 found, others = found + within, others + more
-            elif len(matches) == 1 or match.suffix.lower() in SUFFIXES:
+            elif named or match.suffix.lower() in SUFFIXES:
                 found.append(match)
             else:
                 others[printable(match.suffix.lower()) or "without suffix"] += 1
@@ -151,11 +152,6 @@ def given(words: list[str]) -> list[Path]:
         where = ", ".join(printable(shown(existing(word))) for word in words)
         raise InputError(f"no audio file that can be read in {where}: give files of {', '.join(SUFFIXES[:8])}, ...")
     return list(dict.fromkeys(found))
-
-
-def _matches(pattern: Path) -> list[Path]:
-    """What a pattern finds, sorted."""
-    return [Path(path) for path in sorted(glob.glob(str(pattern), recursive=True))]
 
 
 def passed_over(others: Counter) -> str:

@@ -33,8 +33,15 @@ def timeline(rows: pd.DataFrame, title: str) -> Figure:
     strip.set(yticks=[], ylim=(0, 1))
     strip.set_ylabel("emotion", rotation=0, ha="right", va="center", fontsize=8)
     lines.set(xlabel="seconds", ylabel="probability", ylim=(0, 1), xlim=(edges[0], edges[-1]))
-    handles: list = [Line2D([], [], color=colours[label], marker=".", label=label) for label in labels]
+    handles: list = [
+        Line2D([], [], color=colours[label], marker=".", label=label.replace("$", r"\$")) for label in labels
+    ]
     handles.append(Patch(color=style.LIGHT_GREY, label="unknown, or with a note"))
     figure.legend(handles=handles, loc="outside right center", fontsize=8, frameon=False)
-    style.set_title(figure, title)
+    style.set_title(figure, _plain(title))
     return figure
+
+
+def _plain(text: str) -> str:
+    """Text without the dollars by which matplotlib recognises a formula."""
+    return text.replace("$", r"\$")
