@@ -49,6 +49,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     confidence = "answer `unknown` where the highest probability is below P, or the recording is flagged as novel; "
     confidence += "says what cross-validation measured at P"
     add("--min-confidence", type=cli.fraction, metavar="P", help=confidence)
+    batch = "seconds of audio per batch (default: as in step 2)"
+    add("--batch-seconds", type=cli.positive, metavar="S", help=batch)
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="device to compute on")
     precision = "precision to compute in; auto is that of the training features, another one is warned of"
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help=precision)
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
     files = audio.given(args.audio)
     ready = model.load(paths.existing(args.model), args.encoder, args.device, args.precision, bool(args.enrol))
-    ready.at_least = args.min_confidence
+    ready.at_least, ready.given_batch_seconds = args.min_confidence, args.batch_seconds
     measured = ready.measured() if args.min_confidence else {}
     enrolment = audio.given(args.enrol) if args.enrol else []
     if enrolment:

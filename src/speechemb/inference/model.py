@@ -39,6 +39,7 @@ class Model:
     novelty: Novelty | None
     speaker: tuple[np.ndarray, np.ndarray] | None = None
     at_least: float | None = None
+    given_batch_seconds: int | None = None
 
     @property
     def workers(self) -> int:
@@ -48,7 +49,7 @@ class Model:
     @property
     def batch_seconds(self) -> int:
         """Seconds of audio per batch, as in step 2."""
-        return min(encoder.batch_seconds for encoder in self.encoders)
+        return self.given_batch_seconds or min(encoder.batch_seconds for encoder in self.encoders)
 
     @property
     def precisions(self) -> list[str]:
@@ -111,7 +112,7 @@ class Model:
                 f"--min-confidence: {shown(self.folder)} does not say what cross-validation measured: "
                 + persistence.remedy_of(self.folder)
             )
-        at = int(np.searchsorted(curve["thresholds"], self.at_least, side="right")) - 1
+        at = int(np.searchsorted(curve["thresholds"], self.at_least or 0.0, side="right")) - 1
         return {"threshold": curve["thresholds"][at], "coverage": curve["coverage"][at], "risk": curve["risk"][at]}
 
     def measured_words(self) -> str:

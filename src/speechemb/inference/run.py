@@ -26,8 +26,9 @@ def embedded(model: Model, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Ve
     def work(batch: Batch) -> tuple[Batch, Vectors]:
         for piece in batch.pieces:
             piece.read()
-        good = [piece for piece in batch.pieces if not piece.fault]
-        vectors = iter(model.features([(piece.path, piece.waveform) for piece in good]) if good else ())
+        sound = [piece for piece in batch.pieces if not piece.fault]
+        good = [(piece.path, piece.waveform) for piece in sound if piece.waveform is not None]
+        vectors = iter(model.features(good) if good else ())
         for piece in batch.pieces:
             piece.waveform = None  # it is not needed any more, and a chunk has many
         return batch, [None if piece.fault else next(vectors) for piece in batch.pieces]
