@@ -138,7 +138,7 @@ def methods(folder: Path, args: argparse.Namespace):
     import transformers
 
     from speechemb import encoders
-    from speechemb.extraction.batching import in_order, plan_batches
+    from speechemb.encoders.batching import in_order, plan_batches
 
     runs, model = {}, None
     if {"single", "padded"} & set(args.methods):

@@ -26,7 +26,7 @@ def main() -> None:
     vectors = api.embed(encoder, args.files, layer="mean", pooling=["mean"])
     print(f"embeddings: {vectors.shape[0]} files x {vectors.shape[1]} dimensions, {vectors.dtype}")
 
-    # 3. Predict: a pandas table with the columns path, emotion, and p_<class> for each class of the model.
+    # 3. Predict: a pandas table: path, emotion, p_<class> for each class of the model, novelty and note.
     print(api.predict(model, args.files).to_string(index=False))
 
 

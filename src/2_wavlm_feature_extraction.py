@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     many = "copies" if args.augment > 1 else "copy"
     copies = f" and {args.augment} augmented {many} of each" if args.augment else ""
     print(f"{len(clips)} clips, {clips.duration_s.sum() / 60:.1f} minutes{copies}, with {tag}")
-    with resume.alone(out):
+    with atomic.alone(out):
         run.extract(clips, excluded, out, args.batch_seconds or model.batch_seconds, args.overwrite)
     rows, dim = len(clips) * (1 + args.augment), model.dim * len(methods)
     print(f"wrote {paths.shown(out)}: {rows} clips x {len(layers)} layers x {dim} dimensions")

@@ -6,38 +6,30 @@
     vectors = api.embed(encoder, files)             # numpy (n, d), a row per file
 
     model = api.load_model("models/<run>")          # a model of step 3
-    table = api.predict(model, files)               # pandas: path, emotion, and a probability per class
+    table = api.predict(model, files)               # pandas: path, emotion, a probability per class, ...
 
 Each raises `speechemb.errors.InputError`, with one line, for wrong input. A recording that cannot be used is an error,
-so that rows are never fewer than files; `inference.usable(files)` finds such recordings beforehand.
+so that rows are never fewer than files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speechemb import encoders, inference, paths
-from speechemb.classifiers import Classifier, persistence
+from speechemb import encoders, paths
+from speechemb.audio.files import printable
+from speechemb.classifiers import persistence
 from speechemb.encoders.failures import check_finite
 from speechemb.errors import InputError, first
+from speechemb.inference import model, work
+from speechemb.inference.model import Model
 from speechemb.layers import one_layer, parse_layers, take_layer
 
 AT_ONCE = 16  # files decoded and embedded together
 
 load_encoder = encoders.load
-
-
-@dataclass(frozen=True)
-class Model:
-    """A classifier of step 3 with the encoders that it was trained on; `meta` is its `model.json`."""
-
-    classifier: Classifier
-    encoders: list[encoders.Encoder]
-    meta: dict[str, Any]
 
 
 def embed(
@@ -66,33 +58,34 @@ def embed(
     return np.concatenate(rows)
 
 
-def load_model(folder: str | Path, encoder: Sequence[str] = ()) -> Model:
+def load_model(folder: str | Path, encoder: Sequence[str] = (), device: str = "auto") -> Model:
     """A model of step 3 with its encoders: those it was trained on, from where they were then.
 
-    `encoder`: other places of the same weights, one for each encoder of the model.
+    `encoder`: other places of the same weights, one for each encoder of the model. Set `at_least` of the model to a
+    confidence to get the emotion `unknown` below it.
 
     Raises:
         InputError: there is no model, it is damaged, an encoder is missing or has changed, or the model was trained
             with `--normalise speaker`: such a model needs enrolment recordings, which `predict.py --enrol` takes.
     """
-    classifier, meta = persistence.load(paths.existing(Path(folder)))
-    if meta["normalise"]:
+    found = paths.existing(Path(folder))
+    if persistence.load(found)[1]["normalise"]:
         raise InputError(f"{folder} needs recordings of the speaker beforehand: use predict.py --enrol")
-    return Model(classifier, inference.load_encoders(meta, list(encoder)), meta)
+    return model.load(found, list(encoder), device, "auto", enrolled=False)
 
 
 def predict(model: Model, files: Iterable[str | Path]) -> pd.DataFrame:
-    """A row per file, in their order: path, emotion and p_<class> of each class, as predict.py writes them.
+    """A row per file, in their order: path, emotion, p_<class> of each class, novelty and note, as predict.py has them.
 
     Raises:
         InputError: a file cannot be used.
     """
     rows = [
-        row
+        [printable(paths.shown(path)), *answer]
         for clips in _batches(files)
-        for row in inference.predict(model.classifier, model.encoders, model.meta, clips)
+        for (path, _), answer in zip(clips, model.answers(model.features(clips)), strict=True)
     ]
-    return pd.DataFrame(rows, columns=["path", "emotion", *(f"p_{label}" for label in model.meta["labels"])])
+    return pd.DataFrame(rows, columns=model.columns(segments=False))
 
 
 def _batches(files: Iterable[str | Path]) -> Iterator[list]:
@@ -101,7 +94,7 @@ def _batches(files: Iterable[str | Path]) -> Iterator[list]:
     if not found:
         raise InputError("no files were given")
     for start in range(0, len(found), AT_ONCE):
-        clips, bad = inference.usable(found[start : start + AT_ONCE])
-        if bad:
-            raise InputError(f"not usable: {first([f'{path} ({reason})' for path, reason in bad])}: leave them out")
-        yield clips
+        part = [(path, *work.read(path)) for path in found[start : start + AT_ONCE]]
+        if bad := [f"{path} ({fault})" for path, _, fault in part if fault]:
+            raise InputError(f"not usable: {first(bad)}: leave them out")
+        yield [(path, waveform) for path, waveform, _ in part]

@@ -77,8 +77,10 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str)
     """
     args = parser.parse_args(argv)
     words = [f"src/{Path(script).name}"]
+    places = [action.dest for action in parser._actions if not action.option_strings]
+    words += [_from_root(one) for name in places for one in getattr(args, name)]
     for name, value in sorted(vars(args).items()):
-        if name in OUTPUT or value == parser.get_default(name):
+        if name in (*OUTPUT, *places) or value == parser.get_default(name):
             continue
         flag = f"--{name.replace('_', '-')}"
         values = value if isinstance(value, list) else [] if value is True else [value]
@@ -133,6 +135,17 @@ def fraction(text: str) -> float:
         value = -1.0
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1")
+    return value
+
+
+def seconds(text: str) -> float:
+    """argparse type: a length in seconds, from 0.1 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.1 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 up")
     return value
 
 

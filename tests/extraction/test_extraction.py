@@ -18,9 +18,9 @@ from conftest import ROOT
 from models import make_model, spoil
 from speechemb.artifacts import embeddings
 from speechemb.encoders import acoustic, failures
+from speechemb.encoders.batching import in_order, plan_batches
+from speechemb.encoders.progress import ProgressBar
 from speechemb.errors import InputError
-from speechemb.extraction.batching import in_order, plan_batches
-from speechemb.extraction.run import ProgressBar
 from speechemb.layers import parse_layers
 
 NANO = ROOT / "models" / "wavlm-nano"

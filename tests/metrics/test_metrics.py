@@ -184,6 +184,22 @@ def test_confidence_of_constant_right_and_wrong_answers():
     assert calibration.negative_log_likelihood(true, np.full((40, 4), 0.25)) == pytest.approx(np.log(4))
 
 
+def test_risk_and_coverage_agree_with_a_plain_loop():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.1, 1, 300).round(2)  # many fall on a threshold
+    right = rng.random(300) < confidence
+    curve = calibration.risk_coverage(right, confidence)
+    assert curve["thresholds"].tolist() == [i / 100 for i in range(101)]
+    for threshold, coverage, risk in zip(*(curve[key] for key in ("thresholds", "coverage", "risk")), strict=True):
+        answers = [one for one, sure in zip(right, confidence, strict=True) if sure >= threshold]
+        assert coverage == pytest.approx(len(answers) / 300)
+        assert risk == pytest.approx(answers.count(False) / len(answers)) if answers else np.isnan(risk)
+    with pytest.raises(ValueError, match="one is needed of each"):
+        calibration.risk_coverage([], [])
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        calibration.risk_coverage([True], [np.nan])
+
+
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_classifier():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(4), 50_000)

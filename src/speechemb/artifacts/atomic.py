@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from speechemb.artifacts.provenance import sha256_file
+from speechemb.errors import InputError
+from speechemb.paths import shown
 
 try:
     import fcntl
@@ -107,6 +109,19 @@ def held(path: Path) -> Iterator[bool]:
         if mine:
             lock.unlink(missing_ok=True)
         os.close(file)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other processes from writing the same `out` during the block.
+
+    Raises:
+        InputError: another process writes it.
+    """
+    with held(out) as mine:
+        if not mine:
+            raise InputError(f"another run is writing {shown(out)}: wait for it, or give another --out")
+        yield
 
 
 def _is_open_file(path: Path, file: int) -> bool:

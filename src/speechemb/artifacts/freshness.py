@@ -30,13 +30,18 @@ def recorded_stamp(path: Path) -> dict[str, Any] | None:
         if path.suffix == ".npz":
             found = npz.load(path, [], remedy="")[1]
         else:
-            file = path if path.suffix == ".json" else sidecar(path)
+            file = sidecar(path) if _has_sidecar(path) else path
             if not file.is_file():  # a named pipe would never end
                 return None
             found = json.loads(file.read_text(encoding="utf-8"))
     except (ArtifactError, OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and provenance.sealed(found) else None
+
+
+def _has_sidecar(path: Path) -> bool:
+    """Whether the stamp is in a sidecar: of tables, and of predict.py's rows in JSON; else it is inside."""
+    return path.suffix in (".csv", ".jsonl") or (path.suffix == ".json" and sidecar(path).is_file())
 
 
 def content_hash(path: Path) -> str | None:
@@ -54,7 +59,7 @@ def is_intact(path: Path) -> bool:
         return False
     if path.suffix == ".npz" and not npz.is_intact(path, stamp):
         return False
-    if path.suffix == ".csv" and provenance.sha256_file(path) != stamp.get("sha256"):
+    if _has_sidecar(path) and provenance.sha256_file(path) != stamp.get("sha256"):
         return False
     files = {path.parent / Path(name).name: digest for name, digest in (stamp.get("files") or {}).items()}
     return all(file.is_file() and provenance.sha256_file(file) == digest for file, digest in files.items())

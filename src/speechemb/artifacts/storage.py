@@ -37,9 +37,9 @@ def joined(files: Together | None) -> Iterator[Together]:
             yield own
 
 
-def sidecar(csv: Path) -> Path:
-    """`X.csv` -> `X.meta.json`."""
-    return csv.with_suffix(".meta.json")
+def sidecar(path: Path) -> Path:
+    """`X.csv` -> `X.meta.json`; of predict.py's other files `X.json` -> `X.json.meta.json`."""
+    return path.with_suffix(".meta.json") if path.suffix == ".csv" else path.with_name(f"{path.name}.meta.json")
 
 
 def write_json(path: Path, content: dict[str, Any], files: Together | None = None) -> None:

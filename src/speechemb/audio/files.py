@@ -1,5 +1,7 @@
 """Which files are audio, and the few that must not be opened: pipes, devices and folders under an audio file's name."""
 
+import glob
+import logging
 import os
 import re
 import stat
@@ -8,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from speechemb.errors import InputError
-from speechemb.paths import shown
+from speechemb.paths import existing, shown
+
+log = logging.getLogger(__name__)
 
 # The suffixes of what libsndfile reads, by its names for the formats. Without RAW, which has no header; SD2, whose
 # header is in another file; MAT4, MAT5 and HTK, which mostly hold something other than audio.
@@ -116,6 +120,38 @@ def search(folder: Path, recursive: bool = True, suffixes: tuple[str, ...] = SUF
 def audio_files(folder: Path, recursive: bool = True) -> list[Path]:
     """The audio files of a folder, sorted."""
     return search(folder, recursive)[0]
+
+
+def given(words: list[str]) -> list[Path]:
+    """The audio files that files, folders and patterns (`*`, `?`, `[...]`, `**`) on a command line stand for, in order.
+
+    Folders are searched; of what a pattern finds, files of other kinds are passed over, which is logged.
+
+    Raises:
+        InputError: there is nothing of such a name, or no audio file at all.
+    """
+    found: list[Path] = []
+    others: Counter = Counter()
+    for word in words:
+        path = existing(word)
+        named = os.path.lexists(path)
+        if not named and not glob.has_magic(word):
+            raise InputError(f"{printable(shown(path))} does not exist")
+        matches = [path] if named else [Path(one) for one in sorted(glob.glob(str(path), recursive=True))]
+        for match in matches:
+            if match.is_dir():
+                within, more = search(match)
+                found, others = found + within, others + more
+            elif named or match.suffix.lower() in SUFFIXES:
+                found.append(match)
+            else:
+                others[printable(match.suffix.lower()) or "without suffix"] += 1
+    if others:
+        log.info("%s", passed_over(others))
+    if not found:
+        where = ", ".join(printable(shown(existing(word))) for word in words)
+        raise InputError(f"no audio file that can be read in {where}: give files of {', '.join(SUFFIXES[:8])}, ...")
+    return list(dict.fromkeys(found))
 
 
 def passed_over(others: Counter) -> str:

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from speechemb.audio.decoding import SAMPLE_RATE, resampled, stream
-from speechemb.audio.measures import Measures
+from speechemb.audio.files import AudioError, opened
+from speechemb.audio.measures import MIN_SECONDS, Measures
 
 LONG_S = 120  # seconds; a longer recording is not held in memory
+_USUAL_S = 5.0  # where a header does not say
 
 
 class Recording:
@@ -66,3 +69,32 @@ def windows_of(waveform: np.ndarray | Recording, seconds: int) -> Iterator[np.nd
     if isinstance(waveform, np.ndarray):
         return iter(np.array_split(waveform, count))
     return waveform.pieces([len(waveform) // count + (i < len(waveform) % count) for i in range(count)])
+
+
+def segments_of(waveform: np.ndarray | Recording, size: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
+    """First sample and samples (m,) float32 of segments of `size` samples that begin `step` samples apart.
+
+    `step` is at most `size`. The last segment reaches the end and is as long as what is left; it is none where that is
+    shorter than MIN_SECONDS. Of a `Recording`, one segment at a time is in memory.
+    """
+    n = len(waveform)
+    starts = range(0, max(1, n - size + step), step)
+    starts = [start for start in starts if start == 0 or n - start >= MIN_SECONDS * SAMPLE_RATE]
+    ends = [min(start + size, n) for start in starts]
+    if isinstance(waveform, np.ndarray):
+        yield from ((start, waveform[start:end]) for start, end in zip(starts, ends, strict=True))
+        return
+    held = np.zeros(0, np.float32)
+    new = waveform.pieces(np.diff([0, *ends]).tolist())
+    for start, end, piece in zip(starts, ends, new, strict=True):
+        held = np.concatenate([held, piece])[start - end :]
+        yield start, held
+
+
+def announced_seconds(path: str | Path) -> float:
+    """The length that a file's header announces, to plan with, not to rely on; a usual one where there is none."""
+    try:
+        with opened(path) as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+            return max(MIN_SECONDS, sound.frames / sound.samplerate) if sound.frames else _USUAL_S
+    except (AudioError, OSError, soundfile.SoundFileError, TypeError, ZeroDivisionError):
+        return _USUAL_S

@@ -10,15 +10,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from speechemb.artifacts import npz, provenance
-from speechemb.artifacts.atomic import SUFFIX, atomic, held, remove
+from speechemb.artifacts.atomic import SUFFIX, atomic, remove
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -33,19 +31,6 @@ def recorded_precision(out: Path) -> str | None:
     folder = folder_of(out)
     text = _text(folder / "precision.txt")
     return text if text in ("fp32", "bf16", "fp16") and (folder / "plan.json").is_file() else None
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Keep other processes from writing the same `out` during the block.
-
-    Raises:
-        InputError: another process writes it.
-    """
-    with held(out) as mine:
-        if not mine:
-            raise InputError(f"another run is writing {shown(out)}: wait for it, or give another --out")
-        yield
 
 
 class Rows:

@@ -5,7 +5,6 @@ one.
 """
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import pandas as pd
 from speechemb.artifacts import embeddings, provenance, storage
 from speechemb.audio import augmentation
 from speechemb.encoders import Encoder, failures
-from speechemb.extraction.batching import in_order, plan_batches
+from speechemb.encoders.batching import in_order, plan_batches
+from speechemb.encoders.progress import ProgressBar
 from speechemb.extraction.clips import columns_of, waveforms_of
 from speechemb.extraction.resume import Partial
 
@@ -110,30 +110,3 @@ class ExtractionRun:
         """How many clips the encoder cuts into windows."""
         window = self.model.identity.get("window_s")
         return 0 if window is None else int((clips["duration_s"] > window).sum())
-
-
-class ProgressBar:
-    """A bar over the seconds of audio, of which `done` are there already; a line every 30 s is enough in a log file."""
-
-    def __init__(self, seconds: float, done: float) -> None:
-        from tqdm import tqdm
-
-        layout = "{l_bar}{bar}| {n:.0f}/{total:.0f} audio s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
-        pause = 1 if sys.stderr.isatty() else 30
-        start = min(float(done), float(seconds))
-        self._bar: Any = tqdm(
-            total=float(seconds), initial=start, unit=" audio s", bar_format=layout, mininterval=pause
-        )
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._bar.update(self._bar.total - self._bar.n)
-        self._bar.close()
-
-    def add(self, seconds: float, note: str) -> None:
-        """Count further seconds; never above the total, which sums in another order and so rounds differently."""
-        self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update(min(float(seconds), self._bar.total - self._bar.n))

@@ -7,6 +7,8 @@ from scipy.stats import rankdata
 from speechemb.metrics.classification import Floats, ratio
 from speechemb.metrics.confusion import Indices
 
+N_THRESHOLDS = 101  # of `risk_coverage`
+
 
 def reliability(true: Indices, probabilities: ArrayLike, n_bins: int = 15) -> dict[str, NDArray]:
     """Bins of a reliability diagram: accuracy of the predictions by their confidence.
@@ -82,6 +84,38 @@ def confidence_auroc(true: Indices, probabilities: ArrayLike) -> float | None:
     return float((ranks[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
 
 
+def risk_coverage(right: ArrayLike, confidence: ArrayLike) -> dict[str, NDArray]:
+    """What abstaining gains: of the predictions that are at least this confident, how many there are and are wrong.
+
+    Coverage at a threshold t is the share of all predictions with a confidence of t or more, risk the share of wrong
+    ones among them. Source: El-Yaniv, Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010.
+
+    Args:
+        right: whether each prediction is right `(N,)`
+        confidence: of each prediction, from 0 to 1 `(N,)`
+
+    Returns:
+        `thresholds` `(101,)`: 0, 0.01, ... 1; `coverage` `(101,)`; `risk` `(101,)`, nan where nothing is covered
+
+    Raises:
+        ValueError: no prediction, another number of confidences, or a confidence that is no number from 0 to 1
+
+    Examples:
+        >>> curve = risk_coverage([True, False], [0.9, 0.6])
+        >>> curve["coverage"][[0, 60, 61]].tolist(), curve["risk"][[0, 60, 61]].tolist()
+        ([1.0, 1.0, 0.5], [0.5, 0.5, 0.0])
+    """
+    right, confidence = np.asarray(right, dtype=bool), np.asarray(confidence, dtype=np.float64)
+    if right.ndim != 1 or right.shape != confidence.shape or not len(right):
+        raise ValueError(f"{right.shape} predictions and {confidence.shape} confidences: one is needed of each")
+    if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():
+        raise ValueError("a confidence is not a number from 0 to 1")
+    thresholds = np.arange(N_THRESHOLDS) / (N_THRESHOLDS - 1)
+    covered = len(right) - np.searchsorted(np.sort(confidence), thresholds)
+    wrong = (~right).sum() - np.searchsorted(np.sort(confidence[~right]), thresholds)
+    return {"thresholds": thresholds, "coverage": covered / len(right), "risk": ratio(wrong, covered, np.nan)}
+
+
 def negative_log_likelihood(true: Indices, probabilities: ArrayLike) -> float:
     """Mean of -log of the probability that the true class got, in nats; log(K) for K equal probabilities.
 
@@ -94,22 +128,6 @@ def negative_log_likelihood(true: Indices, probabilities: ArrayLike) -> float:
     probabilities = _checked(probabilities, len(true))
     step = np.finfo(np.float64).eps
     return float(-np.log(np.clip(probabilities[np.arange(len(true)), true], step, 1 - step)).mean())
-
-
-def risk_coverage(right: NDArray[np.bool_], confidence: Floats) -> tuple[Floats, Floats, Floats]:
-    """What answering only from some confidence on would leave: threshold, coverage and risk, all `(M,)`.
-
-    For each of the M confidences that occur, the highest first: the share of predictions that are at least as confident
-    (coverage), and the share of wrong ones among those (risk). Source: El-Yaniv, Wiener, JMLR 2010.
-
-    Examples:
-        >>> [x.tolist() for x in risk_coverage(np.array([True, False, True]), np.array([0.9, 0.6, 0.6]))]
-        [[0.9, 0.6], [0.3333333333333333, 1.0], [0.0, 0.3333333333333333]]
-    """
-    thresholds, where = np.unique(-np.asarray(confidence, dtype=np.float64), return_inverse=True)
-    answered = np.cumsum(np.bincount(where))
-    wrong = np.cumsum(np.bincount(where, weights=~right))
-    return -thresholds, answered / len(right), wrong / answered
 
 
 def _checked(probabilities: ArrayLike, n_clips: int) -> Floats:

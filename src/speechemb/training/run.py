@@ -10,9 +10,10 @@ import pandas as pd
 from speechemb.artifacts import predictions, schemas, storage
 from speechemb.artifacts.atomic import Together, together
 from speechemb.classifiers import persistence
-from speechemb.metrics import classification
+from speechemb.classifiers.novelty import Novelty
+from speechemb.metrics import calibration, classification
 from speechemb.speakers import genders_of, within_corpus
-from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides
+from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides, voices_of
 from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions_frame
 
 
@@ -94,7 +95,7 @@ class TrainingRun:
         with together() as files:
             files.remove(storage.sidecar(path))
             if outcome.final:
-                self.write_model(models / self.tag, outcome.final, stamp, outcome.log, files)
+                self.write_model(models / self.tag, outcome.final, stamp, outcome, files)
             predictions.write_log(results / f"training_{self.tag}.csv", outcome.log, stamp, files)
             if self.plan.dropped:
                 predictions.write_excluded(results / f"excluded_{self.tag}.csv", self.plan.dropped, stamp, files)
@@ -118,22 +119,33 @@ class TrainingRun:
         storage.write_figure(path.with_suffix(".png"), evaluation_figures.layer_weights(weights, title), files)
 
     def write_model(
-        self, folder: Path, final: Fitted, stamp: dict[str, Any], log: list[dict[str, Any]], files: Together
+        self, folder: Path, final: Fitted, stamp: dict[str, Any], outcome: Outcome, files: Together
     ) -> None:
         """The model's folder; `model.json` is the run's stamp, what was chosen, and what cross-validation says.
 
         Of the people it was trained on it holds their number only.
         """
-        figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": [row["uar"] for row in log]}
+        uar = [row["uar"] for row in outcome.log]
+        figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": uar}
         data = self.plan.data
         speakers = np.unique(within_corpus(data.corpora, data.speakers))
         found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
         found["speakers"] = int((speakers != "").sum())
+        found["risk_coverage"] = risk_coverage_of(outcome, self.task)
         if chosen := getattr(final.classifier, "chosen", {}):
             found["chosen"] = chosen
-        persistence.save(
-            folder, final.classifier, {**stamp, "kind": "model", "cross_validation": figures, **found}, files
-        )
+        everything = np.arange(len(self.task.y))
+        unlike = Novelty().fit(self.task.features(final.layer, everything), voices_of(data))
+        meta = {**stamp, "kind": "model", "cross_validation": figures, **found}
+        persistence.save(folder, final.classifier, unlike, meta, files)
+
+
+def risk_coverage_of(outcome: Outcome, task: Task) -> dict[str, np.ndarray]:
+    """What abstaining gains, of all out-of-fold predictions; with the confidences as tables have them."""
+    right = [probabilities.argmax(axis=1) == task.y[fold.test] for fold, probabilities in outcome.results]
+    confidence = [probabilities.max(axis=1).round(6) for _, probabilities in outcome.results]
+    curve = calibration.risk_coverage(np.concatenate(right), np.concatenate(confidence))
+    return {name: values.round(6) for name, values in curve.items()}
 
 
 def headline(outcome: Outcome, task: Task) -> str:

@@ -20,7 +20,6 @@ _NO_VERDICT = style.GREY
 _SYMBOLS = {"o": "circle", "v": "triangle-down", "s": "square", "^": "triangle-up", "D": "diamond", "X": "x"}
 _SYMBOLS |= {"P": "cross", "*": "star", "<": "triangle-left", ">": "triangle-right", "h": "hexagon", "p": "pentagon"}
 _SEVERAL = (style.BLUE, style.RED, "#009E73", "#CC79A7", style.ORANGE, "#56B4E9", style.GREY)
-MOST_POINTS = 200  # of a risk-coverage curve
 
 
 def plain(text: str) -> str:
@@ -153,16 +152,20 @@ def reliability(bins: dict[str, Any], error: float) -> Chart:
     }
 
 
-def risk_coverage(coverage: NDArray[np.float64], risk: NDArray[np.float64]) -> Chart:
-    """Share of wrong answers among the most confident ones, by how many of all are answered."""
-    some = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
-    texts = [f"answers to {c:.0%} of the clips: {r:.1%} wrong" for c, r in zip(coverage[some], risk[some], strict=True)]
-    trace = {"type": "scatter", "mode": "lines", "x": _listed(coverage[some]), "y": _listed(risk[some])}
-    trace |= {"line": {"color": style.RED}, "hovertext": texts, "hoverinfo": "text"}
-    axes = {"xaxis": {"range": [0, 1], "title": {"text": "coverage: share of clips answered"}}}
+def risk_coverage(curve: dict[str, NDArray[np.float64]]) -> Chart:
+    """Share of wrong answers among those from some confidence on; `curve` is of `calibration.risk_coverage`."""
+    there = curve["coverage"] > 0
+    confidence, coverage, risk = (curve[name][there] for name in ("thresholds", "coverage", "risk"))
+    texts = [
+        f"from confidence {t:.2f} on: answers to {c:.0%} of the clips, {r:.1%} of them wrong"
+        for t, c, r in zip(confidence, coverage, risk, strict=True)
+    ]
+    trace = {"type": "scatter", "mode": "lines+markers", "x": _listed(coverage), "y": _listed(risk)}
+    trace |= {"line": {"color": style.RED}, "marker": {"size": 4}, "hovertext": texts, "hoverinfo": "text"}
+    axes: Chart = {"xaxis": {"range": [0, 1], "title": {"text": "coverage: share of clips answered"}}}
     axes["yaxis"] = {"rangemode": "tozero", "title": {"text": "risk: share of wrong answers"}}
-    half = int(np.searchsorted(coverage, 0.5))
-    words = f"answering all clips, {risk[-1]:.1%} are wrong; answering the surest half, {risk[half]:.1%}"
+    half = int(np.abs(coverage - 0.5).argmin())
+    words = f"answering all clips, {risk[0]:.1%} are wrong; answering the surest {coverage[half]:.0%}, {risk[half]:.1%}"
     return {"data": [trace], "layout": {"height": 300, **axes}, "words": words}
 
 

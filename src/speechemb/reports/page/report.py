@@ -92,7 +92,7 @@ class Report:
 def plan(found: Found, audio: str) -> Report:
     """The page of these results; `audio`: `mistakes`, `all` or `none`."""
     of = {run.result["name"]: run for run in found.runs}
-    table = _strictest_first(found.table[~found.table["run"].isin(comparison.runs_of_curves(found.curves))])
+    table = _strictest_first(found.table.loc[~found.table["run"].isin(comparison.runs_of_curves(found.curves))])
     runs = [of[name] for name in table["run"]]
     listed = clips.collect(found.runs)
     wanted = {"none": [], "all": range(len(listed.table)), "mistakes": _mistaken(runs, listed)}[audio]

@@ -163,7 +163,7 @@ def run_charts(run: Evaluated) -> list[dict[str, Any]]:
     found.append({"title": "Reliability: accuracy by confidence", "chart": bins})
     confidence = run.predictions[[f"p_{label}" for label in labels]].to_numpy(float).max(axis=1)
     right = (run.predictions["true"] == run.predictions["predicted"]).to_numpy()
-    curve = charts.risk_coverage(*calibration.risk_coverage(right, confidence)[1:])
+    curve = charts.risk_coverage(calibration.risk_coverage(right, confidence))
     return [*found, {"title": "Risk and coverage, if only the surest answers are given", "chart": curve}]
 
 

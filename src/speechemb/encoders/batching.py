@@ -1,8 +1,9 @@
 """Batches of clips of similar length, several of them computed at the same time."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ def plan_batches(durations: np.ndarray, batch_seconds: float) -> list[np.ndarray
 
 def in_order(
     work: Callable[[Item], Result],
-    items: list[Item],
+    items: Iterable[Item],
     workers: int,
     first_alone: bool = False,
     start: Callable[[], None] | None = None,
@@ -35,9 +36,10 @@ def in_order(
     """The results of `work` for the items, in order; `workers` threads at a time, each of which calls `start` first.
 
     With `first_alone`, the others start after the first item is done. The number of results not yet taken is limited,
-    so that memory does not grow if writing is slower than computing.
+    so that memory does not grow if writing is slower than computing; items are taken from an iterator as needed.
     """
-    alone, others = (items[:1], items[1:]) if first_alone else ([], items)
+    others = iter(items)
+    alone = list(islice(others, 1)) if first_alone else []
     with ThreadPoolExecutor(workers, initializer=start) as pool:
         yield from pool.map(work, alone)
         ahead: deque[Future[Result]] = deque()
