@@ -198,12 +198,12 @@ def test_a_damaged_row_of_an_unfinished_run_is_computed_again(tmp_path):
 
 def test_two_runs_of_one_output_do_not_mix(tmp_path):
     with (
-        resume.alone(tmp_path / "a.npz"),
+        atomic.alone(tmp_path / "a.npz"),
         pytest.raises(InputError, match="another run is writing"),
-        resume.alone(tmp_path / "a.npz"),
+        atomic.alone(tmp_path / "a.npz"),
     ):
         pass
-    with resume.alone(tmp_path / "a.npz"):
+    with atomic.alone(tmp_path / "a.npz"):
         pass
     assert list(tmp_path.iterdir()) == []
 

@@ -140,6 +140,10 @@ class File:
         temporary = files.temporary(self.out)
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             file.writelines(self._text())
+        if (n_rows := sum(1 for _ in self.rows())) != self.written:
+            raise InputError(
+                f"{shown(self.partial)} was changed during the run: {n_rows} of {self.written} rows are left"
+            )
         stamp = {**self.stamp, **further, "excluded": self.excluded, "files": files.hashes(self.out.parent)}
         stamp["sha256"] = stamp["files"].pop(self.out.name)
         storage.write_json(sidecar, stamp, files)
@@ -191,7 +195,7 @@ class File:
                     content = json.loads(line)
                 except (ValueError, RecursionError):
                     return
-                kind = schemas.Stamp if first else _Chunk
+                kind = dict if first else _Chunk
                 if not line.endswith(b"\n") or schemas.fault_of(kind, content) or not provenance.sealed(content):
                     return
                 yield line, content
