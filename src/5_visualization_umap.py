@@ -3,7 +3,7 @@
 Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (one encoder each)
 Writes  results/umap_emotion.png       2-D map of the first file, coloured by emotion and, as a control, by speaker
         results/umap_emotion_3d.png    the same in 3-D
-        results/umap_grid.png          a map for each encoder and corpus, coloured by emotion
+        results/umap_grid.png          where there are several: a map for each encoder and corpus, coloured by emotion
         results/umap_grid_speaker.png  the same, coloured by speaker
         results/umap_emotion.csv       the coordinates of every clip in every map
         results/report.html            the map of step 4's report, where there is one, is brought up to date
@@ -89,13 +89,17 @@ def draw(folder: Path, args: argparse.Namespace, data: list, stamp: dict) -> Non
     if line := style.use_fonts_for({*table["emotion"], *table["corpus"], *table["encoder"]}):
         cli.log.warning("%s", line)
     with atomic.together() as files:
-        for name, figure in zip(PICTURES, figures_of((whole, shares), cells), strict=True):
+        drawn = dict(zip(PICTURES, figures_of((whole, shares), cells), strict=False))
+        for name, figure in drawn.items():
             storage.write_figure(folder / name, figure, files, args.figures or "")
+        for name in set(PICTURES) - set(drawn):  # of an earlier run
+            for kind in (".png", ".pdf", ".svg"):
+                files.remove((folder / name).with_suffix(kind))
         # The CSV comes last: its sidecar says that the maps are up to date.
         storage.write_csv(folder / "umap_emotion.csv", table, {**stamp, "files": files.hashes(folder)}, files)
     if report.refresh_map(folder, table):
         print(f"brought the map of {paths.shown(folder)}/{report.NAME} up to date")
-    print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join(PICTURES[1:])} and umap_emotion.csv")
+    print(f"wrote {paths.shown(folder / PICTURES[0])}, {', '.join([*drawn][1:])} and umap_emotion.csv")
 
 
 def read(npz: Path, layer: str, corpora: list[str] | None):
@@ -147,7 +151,7 @@ def map_of(data, layer: str, seed: int, name: str, three_d: bool = False):
 
 
 def figures_of(whole: tuple, cells: list[tuple]) -> list:
-    """The pictures in the order of PICTURES, from the maps of `map_of`."""
+    """The pictures in the order of PICTURES, from the maps of `map_of`; one cell by itself is no grid."""
     from speechemb.visualization import map_figures
 
     def embedding_map(of: tuple, coordinates: list[str]) -> map_figures.EmbeddingMap:
@@ -157,12 +161,8 @@ def figures_of(whole: tuple, cells: list[tuple]) -> list:
         return map_figures.EmbeddingMap(frame["encoder"].iloc[0], corpora, points, emotions, speakers, shares)
 
     flat = [embedding_map(cell, COORDINATES[:2]) for cell in cells]
-    return [
-        map_figures.map_pair(embedding_map(whole, COORDINATES[:2])),
-        map_figures.map_pair(embedding_map(whole, COORDINATES[2:])),
-        map_figures.emotion_grid(flat),
-        map_figures.speaker_grid(flat),
-    ]
+    grids = [map_figures.emotion_grid(flat), map_figures.speaker_grid(flat)] if len(flat) > 1 else []
+    return [map_figures.map_pair(embedding_map(whole, of)) for of in (COORDINATES[:2], COORDINATES[2:])] + grids
 
 
 if __name__ == "__main__":

@@ -241,7 +241,7 @@ def disks() -> Iterator[Case]:
         ("3 svm", tag),
         ("3 svm", f"predictions_{tag}.csv"),
         ("4", "metrics.json"),
-        ("5", "umap_grid.png"),
+        ("5", "umap_emotion_3d.png"),
         ("predict", "x.csv"),
     ):
         if name != tag:  # the model's folder is a folder
@@ -350,7 +350,7 @@ def stale() -> Iterator[Case]:
     yield (
         "stale",
         "picture changed, step 5",
-        after(changed_bytes("r/umap_grid.png"), last=kills.FIVE, wanted="right", word="wrote"),
+        after(changed_bytes("r/umap_emotion_3d.png"), last=kills.FIVE, wanted="right", word="wrote"),
     )
     yield (
         "stale",
