@@ -4,9 +4,9 @@ Reads   results/predictions_*.csv (no model is loaded), data/published_figures.c
         data/CREMA-D/summaryTable.csv
 Writes, into results/,
         for every run (of cross-corpus runs: for every direction): evaluation_results_<run>.json,
-        classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png, reliability_<run>.png,
-        fairness_<run>.png (UAR by gender and speaker), mistakes_<run>.csv (the wrong answers, the surest first); for
-        the points of a layer curve only the first
+        classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png; and in <run>/: reliability.png,
+        fairness.png (UAR by gender and speaker), mistakes.csv (the wrong answers, the surest first); for the points of
+        a layer curve only the first
         for all runs: metrics.json; comparison.csv, .md and .tex; published.csv: published figures and whether they are
         comparable
         paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, tested against a reference

@@ -57,7 +57,7 @@ def test_every_figure_is_scikit_learns(results, script):
         assert found["auroc"] == pytest.approx(sk.roc_auc_score(right, p.max(1)), abs=1e-12)
         columns = np.argsort(labels)  # scikit-learn's order
         assert found["nll"] == pytest.approx(sk.log_loss(true, p[:, columns], labels=sorted(labels)), abs=1e-9)
-        wrong = pd.read_csv(results / path.name.replace("predictions", "mistakes"))
+        wrong = pd.read_csv(results / path.stem.removeprefix("predictions_") / "mistakes.csv")
         assert len(wrong) == (~right).sum() and wrong["confidence"].is_monotonic_decreasing
         assert wrong["confidence"].max() == pytest.approx(p.max(1)[~right].max())
         of = frame.set_index("clip_id").loc[wrong["clip_id"]]
@@ -100,9 +100,9 @@ def test_the_table_names_protocol_chance_and_majority(results, script, capsys):
     assert printed.count("UAR pooled  95 % interval   mean of folds  accuracy  weighted F1  AUROC of confidence\n") == 2
     for pattern in ("confusion_matrix_*_cv.png", "classification_report_*.txt"):
         assert len(list(results.glob(pattern))) == 2
-    before = {path: path.read_bytes() for path in results.iterdir()}
+    before = {path: path.read_bytes() for path in results.rglob("*.*")}
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
-    assert before == {path: path.read_bytes() for path in results.iterdir()}
+    assert before == {path: path.read_bytes() for path in results.rglob("*.*")}
 
 
 @pytest.mark.slow
@@ -111,15 +111,20 @@ def test_what_a_deleted_run_left_goes_and_other_files_stay(results, script):
     notes.write_text("mine")
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     assert (results / "audit.csv").exists()
+    (kept,) = results.glob("*svm-random5/")
+    assert sorted(path.name for path in kept.iterdir()) == ["fairness.png", "mistakes.csv", "reliability.png"]
     for path in list(results.glob("predictions_*random5*")):
         path.unlink()
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     left = sorted(path.name for path in results.iterdir() if "random5" in path.name)
     assert left == [f"training_made-made-4emo-mean-svm-random5{end}" for end in (".csv", ".meta.json")]
     assert not list(results.glob("audit*")) and notes.read_text() == "mine"
-    listed = json.loads((results / "metrics.json").read_text())["files"]
+    summary = json.loads((results / "metrics.json").read_text())
+    listed = {*summary["files"], *(f"{run}/{name}" for run, files in summary["run_files"].items() for name in files)}
+    assert not kept.exists()
     of_step_3 = {path.name for path in results.glob("*") if path.name.startswith(("predictions_", "training_"))}
-    assert {path.name for path in results.iterdir()} - of_step_3 - {"metrics.json", notes.name} == set(listed)
+    there = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
+    assert there - of_step_3 - {"metrics.json", notes.name} == listed
 
 
 def test_one_bad_file_stops_step_4_before_it_writes(results, script):
@@ -220,7 +225,7 @@ def test_the_runs_of_a_layer_curve_have_one_picture(script, tmp_path, capsys):
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
     printed = capsys.readouterr().out
     assert len(list(results.glob("evaluation_results_*.json"))) == 5
-    assert len(list(results.glob("confusion_matrix_*.png"))) == len(list(results.glob("fairness_*.png"))) == 1
+    assert len(list(results.glob("confusion_matrix_*.png"))) == len(list(results.glob("*/fairness.png"))) == 1
     assert len(list(results.glob("layer_curve_*.png"))) == 1
     assert "layer curve of 4 runs, in no comparison: layer_curve_" in printed
     assert pd.read_csv(results / "paired_tests.csv").empty

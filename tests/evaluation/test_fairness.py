@@ -144,7 +144,7 @@ def test_step_4_writes_bars_and_reliability(script, tmp_path):
         n * abs(a - c) for n, a, c in zip(bins["count"], bins["accuracy"], bins["confidence"], strict=True) if n
     )
     assert found["calibration_error"] == pytest.approx(error / sum(bins["count"])) and sum(bins["count"]) == 120
-    for pattern in ("fairness_*.png", "reliability_*.png"):
+    for pattern in ("*/fairness.png", "*/reliability.png"):
         (picture,) = results.glob(pattern)
         assert picture.read_bytes()[:4] == b"\x89PNG"
 

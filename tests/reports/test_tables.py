@@ -1,7 +1,6 @@
 """The comparison table as Markdown and LaTeX says what comparison.csv says."""
 
 import re
-from pathlib import Path
 
 import made
 import numpy as np
@@ -60,12 +59,10 @@ def test_a_run_without_interval_and_an_unusual_one_say_so(results):
 
 
 def test_each_picture_is_a_vector_graphic_too_and_equal_pictures_are_equal_files(results, script):
-    drawings = {path.name: path.read_bytes() for path in results.glob("*.svg")}
-    assert {Path(name).stem for name in drawings} == {path.stem for path in results.glob("*.png")} and len(
-        drawings
-    ) >= 10
+    drawings = {path: path.read_bytes() for path in results.rglob("*.svg")}
+    assert {path.with_suffix(".png") for path in drawings} == set(results.rglob("*.png")) and len(drawings) >= 10
     assert all(content.startswith(b"<?xml") for content in drawings.values())
     script("4_evaluation_metrics").main(["--results-dir", str(results), "--figures", "svg"])
-    assert {path.name: path.read_bytes() for path in results.glob("*.svg")} == drawings
+    assert {path: path.read_bytes() for path in results.rglob("*.svg")} == drawings
     script("4_evaluation_metrics").main(["--results-dir", str(results)])
-    assert not list(results.glob("*.svg"))  # of the run before: they may show other figures
+    assert not list(results.rglob("*.svg"))  # of the run before: they may show other figures

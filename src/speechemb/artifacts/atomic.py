@@ -51,13 +51,17 @@ class Together:
         return {path.name: sha256_file(temporary) for temporary, path in self._moves if path.parent == folder}
 
     def remove(self, path: Path) -> None:
-        """Remove `path` before the first file appears: what vouches for the older files."""
+        """Remove a file, or an empty folder, before the first file appears: what vouches for the older files."""
         self._removals.append(path)
 
     def commit(self) -> None:
         """The removals, then the renames in the order of the calls of `temporary`."""
         for path in self._removals:
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                with suppress(OSError):  # it holds something else
+                    path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
         for temporary, path in self._moves:
             os.chmod(temporary, 0o644)  # mkstemp makes it private
             os.replace(temporary, path)

@@ -16,7 +16,12 @@ from speechemb.reports import tables
 from speechemb.reports.text import calibration_title, cell_words, classification_report, run_title
 from speechemb.visualization import comparison_figures, evaluation_figures
 
-# What the names of step 4's files begin with.
+# The files in results/<run>/.
+IN_FOLDER = {
+    "mistakes.csv",
+    *(f"{name}.{kind}" for name in ("reliability", "fairness") for kind in ("png", "pdf", "svg")),
+}
+# What the names of step 4's files begin with; the three after `confusion_matrix_` are of earlier versions.
 OWN = (
     "evaluation_results_",
     "classification_report_",
@@ -74,16 +79,16 @@ def write_run(out: Output, run: scores.Evaluated) -> None:
     result = run.result
     name, labels, title = result["name"], result["labels"], run_title(result)
     wrong = mistakes(run.predictions, labels).round(6)
-    out.text(f"mistakes_{name}.csv", wrong.to_csv(index=False, lineterminator="\n"))
+    out.text(f"{name}/mistakes.csv", wrong.to_csv(index=False, lineterminator="\n"))
     out.text(f"classification_report_{name}.txt", classification_report(result))
     matrix = pd.DataFrame(result["confusion_matrix"], index=pd.Index(labels, name="true"), columns=pd.Index(labels))
     out.text(f"confusion_matrix_{name}_cv.csv", matrix.to_csv(lineterminator="\n"))
     heat_map = evaluation_figures.confusion_matrix(matrix.to_numpy(), labels, title)
     out.picture(f"confusion_matrix_{name}_cv.png", heat_map)
     diagram = evaluation_figures.reliability(result["reliability"], calibration_title(result), title)
-    out.picture(f"reliability_{name}.png", diagram)
+    out.picture(f"{name}/reliability.png", diagram)
     if result["by_speaker"]:
-        out.picture(f"fairness_{name}.png", evaluation_figures.fairness(result, title))
+        out.picture(f"{name}/fairness.png", evaluation_figures.fairness(result, title))
 
 
 def write_comparison(out: Output, table: pd.DataFrame, stamp: dict[str, Any]) -> None:
@@ -173,11 +178,19 @@ def ranking_panel(runs: significance.Comparable, results: list[dict[str, Any]]) 
 
 def write_summary(out: Output, results: list[dict[str, Any]], stamp: dict[str, Any]) -> None:
     """`metrics.json`, to be called last: it lists every file that was written, and those of runs that are gone go."""
-    written = out.files.hashes(out.folder)
-    for name in _written_before(out.folder) - set(written):
+    written, before = out.files.hashes(out.folder), _written_before(out.folder)
+    runs = [result["name"] for result in results]
+    for name in before - set(written):
         out.files.remove(out.folder / name)
+    for run in {*runs, *_runs_of(before)}:
+        folder = out.folder / run
+        for name in IN_FOLDER - set(out.files.hashes(folder)):
+            out.files.remove(folder / name)
+        out.files.remove(folder)  # only if it is then empty
+    in_folders = {run: files for run in runs if (files := out.files.hashes(out.folder / run))}
     summaries = [comparison.without_details(result) for result in results]
-    storage.write_json(out.folder / "metrics.json", {**stamp, "files": written, "runs": summaries}, out.files)
+    found = {**stamp, "files": written, "run_files": in_folders, "runs": summaries}
+    storage.write_json(out.folder / "metrics.json", found, out.files)
 
 
 def _written_before(folder: Path) -> set[str]:
@@ -188,3 +201,9 @@ def _written_before(folder: Path) -> set[str]:
         return set()
     # A folder may come from elsewhere: whatever its list says, only files of step 4 are removed.
     return {name for name in listed if name.startswith(OWN)}
+
+
+def _runs_of(names: set[str]) -> set[str]:
+    """The runs that have their figures among these files."""
+    begin, end = "evaluation_results_", ".json"
+    return {name[len(begin) : -len(end)] for name in names if name.startswith(begin) and name.endswith(end)} - {""}

@@ -118,7 +118,7 @@ def run_part(run: Evaluated, clips: Clips, stamp: dict[str, Any]) -> dict[str, A
         "name": result["name"],
         "title": run_title(result).splitlines(),
         "uar": result["overall"]["uar"],
-        "facts": _facts(result),
+        "facts": [*_facts(result), ("clips excluded", _excluded(stamp))],
         "warnings": trained_on.warnings(result["trained_on"]),
         "labels": result["labels"],
         "matrix": [[_number(count) for count in row] for row in result["confusion_matrix"]],
@@ -128,6 +128,11 @@ def run_part(run: Evaluated, clips: Clips, stamp: dict[str, Any]) -> dict[str, A
         ],
         "stamp": stamp,
     }
+
+
+def _excluded(stamp: dict[str, Any]) -> str:
+    dropped = f"{stamp['dropped']} (excluded_{stamp['tag']}.csv says why)" if stamp["dropped"] else "none"
+    return dropped + (f"; {stamp['left_out']} of classes that are not in this run" if stamp["left_out"] else "")
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
