@@ -211,7 +211,7 @@ def test_the_page_says_what_the_tables_say(results):
     best = rows.loc[rows["uar"].idxmax()]
     (verdict,) = re.findall(r'class="verdict">(.*?)</p>', text)
     assert f"UAR of {best['uar']:.3f} (95 % interval {best['uar_low']:.3f} to {best['uar_high']:.3f}" in verdict
-    assert "120 recordings of 10 speakers" in text
+    assert "120 recordings of 10 speakers of made" in text
     assert HARM not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 

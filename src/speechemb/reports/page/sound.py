@@ -12,6 +12,7 @@ import soundfile
 
 from speechemb import paths
 from speechemb.audio import decoding, ogg, recording
+from speechemb.labels import display_corpora
 from speechemb.reports.page.clips import Clips
 
 _PER_SECOND = 27_000 / 8 * 4 / 3  # characters of base64 for a second of sound
@@ -25,6 +26,7 @@ class Sounds:
     embedded: dict[int, str] = field(default_factory=dict)
     links: dict[int, str] = field(default_factory=dict)
     speakers: int = 0  # whose recordings are embedded
+    corpora: str = ""  # of those
     left_out: int = 0  # clips that were to be embedded but are too long, damaged or above the limit
 
     @property
@@ -71,7 +73,8 @@ def gather(clips: Clips, wanted: Iterable[int], folder: Path) -> Sounds:
     links = {number: _link(file, folder) for number, file in files.items() if number not in embedded}
     columns = clips.table.iloc[sorted(embedded)]
     speakers = len(set(zip(columns["corpus"], columns["speaker"], strict=True)))
-    return Sounds(embedded, links, speakers, len(there) - len(embedded))
+    corpora = display_corpora(sorted(set(columns["corpus"])))
+    return Sounds(embedded, links, speakers, corpora, len(there) - len(embedded))
 
 
 def _encoded(file: Path) -> str:
