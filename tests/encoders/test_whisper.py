@@ -368,7 +368,7 @@ def test_from_clips_to_emotions_in_both_contexts(folder, script, tmp_path):
         script("3_train_classifiers").main([*train, *where])
         (model,) = (path for path in (tmp_path / "models").iterdir() if path.name not in runs)
         assert json.loads((model / "model.json").read_text())["encoder"]["context"] == context
-        script("predict").main(["--model", str(model), str(sound), "--out", str(tmp_path / "out.csv")])
+        script("predict").main(["--model", str(model), str(sound), "--out", str(tmp_path / f"{context}.csv")])
         runs.append(model.name)
     assert runs[1] == runs[0].replace("model", "model_clip", 1)
     script("5_visualization_umap").main(["--npz-path", str(tmp_path / "clip.npz"), "--results-dir", str(tmp_path)])
