@@ -18,7 +18,12 @@ ODD = "<b>odd</b>%{x}"  # an emotion
 RATE = 16_000
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+FLAGS += [
+    "--disable-dev-shm-usage",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,10 @@ def browser():
     if not BROWSER:
         pytest.skip("no chromium on this machine: on Debian, apt install chromium")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        try:
+            browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        except api.Error as error:
+            pytest.skip(f"{BROWSER} does not start on this machine: {str(error).splitlines()[0]}")
         yield browser
         browser.close()
 
