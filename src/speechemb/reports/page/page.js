@@ -33,9 +33,16 @@ const seen = new IntersectionObserver((entries) => {
     if (entry.isIntersecting) { seen.unobserve(entry.target); setTimeout(entry.target.id ? drawMap : draw, 50, entry.target); }
 }, { rootMargin: "300px" });
 document.querySelectorAll(".chart").forEach((place) => seen.observe(place));
+// Paper is narrower than most windows: what is open is drawn for its width.
+function fit(width) {
+  document.body.style.maxWidth = width;
+  document.querySelectorAll(".js-plotly-plot").forEach((place) => place.offsetParent && Plotly.Plots.resize(place));
+}
 addEventListener("beforeprint", () => {
   document.querySelectorAll(".chart:not(.js-plotly-plot)").forEach((place) => place.offsetParent && draw(place));
+  fit("680px");
 });
+addEventListener("afterprint", () => fit(""));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   document.querySelectorAll(".js-plotly-plot").forEach((place) => (place.id ? drawMap : draw)(place));
 });
