@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> None:
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
     figures = literature.compare_figures(results, literature.read_figures())
-    warnings = [*text.warnings(results), *style.use_fonts_for(text.words_of(results)).splitlines()]
-    for line in warnings:
+    warnings = text.warnings(results)
+    for line in filter(None, [*warnings, style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
     found = report.Found(runs, [stamp for _, stamp in read], table, comparables, curves, audit, warnings, args.command)
     page = report.plan(found, args.report_audio)

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from speechemb.artifacts import predictions
 from speechemb.errors import InputError
+from speechemb.evaluation import comparison
 from speechemb.visualization import map_figures, projection, style
 
 LABELS = list(made.EMOTIONS)
@@ -368,3 +369,18 @@ def test_predict_knows_its_training_clips(script, tmp_path, capsys, name):
     found = pd.read_csv(out)
     assert len(found) == 32
     assert np.mean([row.emotion in row.path for row in found.itertuples()]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("protocol", "strict"),
+    [
+        ("speaker x5", True),
+        ("speaker x5, 3 times", True),
+        ("speaker x5 (LEAK: scaler)", False),
+        ("speaker x5 (transductive, uses the test speaker's unlabelled clips)", False),
+        ("random x5 (optimistic)", False),
+        ("speaker+sentence x4", False),
+    ],
+)
+def test_only_speaker_folds_without_leakage_come_first_in_the_report(protocol, strict):
+    assert comparison.is_strict(protocol) == strict

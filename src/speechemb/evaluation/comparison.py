@@ -87,6 +87,11 @@ def protocol_of(result: dict[str, Any]) -> str:
     return words + other_task
 
 
+def is_strict(protocol: str) -> bool:
+    """Whether these words of `protocol_of` mean speaker-independent folds, without leakage, and not transductive."""
+    return re.fullmatch(r"speaker x\d+(, \d+ times)?", protocol) is not None
+
+
 def note_of(result: dict[str, Any]) -> str:
     """What makes a run another thing than a classifier tested as usual; empty where nothing does."""
     return "; ".join(filter(None, [NORMALISED.get(result["normalise"]), mean_words(result["mean_of"])]))

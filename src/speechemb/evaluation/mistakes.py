@@ -15,9 +15,14 @@ def mistakes(predictions: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
         predictions: of `artifacts.predictions.read_predictions`
         labels: the classes, in the order of the columns `p_<label>`
     """
-    probabilities = predictions[[f"p_{label}" for label in labels]].to_numpy(float)
-    answer = pd.Index(labels).get_indexer(pd.Index(predictions["predicted"]))
-    table = predictions.assign(confidence=probabilities[np.arange(len(answer)), answer])
+    table = predictions.assign(confidence=confidence_of(predictions, labels))
     wrong = table.loc[table["true"] != table["predicted"]]
     ordered = wrong.sort_values(["confidence", "clip_id", "fold"], ascending=[False, True, True])
     return ordered.loc[:, list(COLUMNS)].reset_index(drop=True)
+
+
+def confidence_of(predictions: pd.DataFrame, labels: list[str]) -> np.ndarray:
+    """The probability (n,) float64 of each prediction's answer."""
+    probabilities = predictions[[f"p_{label}" for label in labels]].to_numpy(float)
+    answer = pd.Index(labels).get_indexer(pd.Index(predictions["predicted"]))
+    return probabilities[np.arange(len(answer)), answer]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechemb.evaluation.mistakes import confidence_of
 from speechemb.evaluation.scores import Evaluated
 from speechemb.labels import ordered
 
@@ -15,10 +16,10 @@ COLUMNS = ("path", "corpus", "speaker", "true")
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips of a page, by their number on it: a table with index `clip_id` and the columns `COLUMNS`."""
+    """The clips of a page, by their number on it: tables with index `clip_id` and the columns `COLUMNS`."""
 
-    table: pd.DataFrame
-    total: int  # of which these are all, or `MOST` drawn at random
+    table: pd.DataFrame  # these clips: all of them, or `MOST` drawn at random
+    everything: pd.DataFrame
 
     def numbers(self, clip_ids: pd.Series) -> np.ndarray:
         """The numbers (n,) int of clips, -1 of those that are not on the page."""
@@ -34,24 +35,21 @@ def collect(runs: list[Evaluated]) -> Clips:
     """The clips that were tested in any of the runs, sorted by id."""
     parts = [run.predictions.loc[:, ["clip_id", *COLUMNS]] for run in runs]
     table = pd.concat(parts).drop_duplicates("clip_id").sort_values("clip_id").set_index("clip_id")
-    total = len(table)
-    if total > MOST:
-        some = np.random.default_rng(0).choice(total, MOST, replace=False)
-        table = table.iloc[np.sort(some)]
-    return Clips(table, total)
+    if len(table) <= MOST:
+        return Clips(table, table)
+    some = np.random.default_rng(0).choice(len(table), MOST, replace=False)
+    return Clips(table.iloc[np.sort(some)], table)
 
 
 def answers(run: Evaluated, clips: Clips) -> dict[str, list[Any]]:
     """Per prediction of a clip on the page: clip number, true and predicted class, confidence in thousandths."""
     labels = pd.Index(run.result["labels"])
-    probabilities = run.predictions[[f"p_{label}" for label in labels]].to_numpy(float)
-    predicted = labels.get_indexer(pd.Index(run.predictions["predicted"]))
-    confidence = np.rint(1000 * probabilities[np.arange(len(predicted)), predicted]).astype(int)
+    confidence = confidence_of(run.predictions, run.result["labels"])
     number = clips.numbers(run.predictions["clip_id"])
     columns = {
         "clip": number,
         "true": labels.get_indexer(pd.Index(run.predictions["true"])),
-        "predicted": predicted,
-        "confidence": confidence,
+        "predicted": labels.get_indexer(pd.Index(run.predictions["predicted"])),
+        "confidence": np.rint(1000 * confidence).astype(int),
     }
     return {name: values[number >= 0].tolist() for name, values in columns.items()}

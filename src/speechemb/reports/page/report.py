@@ -39,12 +39,13 @@ class Report:
     found: Found
     table: pd.DataFrame  # of its runs
     clips: clips.Clips
+    files: dict[int, Path]  # of `sound.files_of`
     runs: list[Evaluated]
     wanted: list[int]  # numbers of the clips whose sound is embedded
 
     def announced(self) -> str:
         """What sound the page is about to hold, and how much."""
-        n, megabytes = sound.estimate(self.clips, self.wanted)
+        n, megabytes = sound.estimate(self.files, self.wanted)
         if not n:
             return f"{NAME} holds no recordings"
         return (
@@ -54,7 +55,7 @@ class Report:
 
     def write(self, out: Output) -> None:
         """The page, with the sound that there is."""
-        sounds = sound.gather(self.clips, self.wanted, out.folder)
+        sounds = sound.gather(self.clips, self.files, self.wanted, out.folder)
         parts = self._parts(sounds)
         data = {
             "clips": self.clips.as_json(),
@@ -73,7 +74,7 @@ class Report:
         parts = {
             "verdicts": verdict.verdicts(found.comparables, [of[name] for name in self.table["run"]]),
             "warnings": found.warnings,
-            "card": sections.data_card(found.runs, self.clips),
+            "card": sections.data_card(self.clips),
             "matrices": sections.matrices(self.table),
             "rankings": sections.rankings(found.comparables, of),
             "curves": sections.curve_charts(found.curves, results),
@@ -96,12 +97,12 @@ def plan(found: Found, audio: str) -> Report:
     runs = [of[name] for name in table["run"]]
     listed = clips.collect(found.runs)
     wanted = {"none": [], "all": range(len(listed.table)), "mistakes": _mistaken(runs, listed)}[audio]
-    return Report(found, table, listed, runs, list(wanted))
+    return Report(found, table, listed, sound.files_of(listed), runs, list(wanted))
 
 
 def _strictest_first(table: pd.DataFrame) -> pd.DataFrame:
     """Speaker-independent runs before the others, and else as in the comparison table."""
-    looser = ~table["protocol"].str.startswith("speaker x")
+    looser = ~table["protocol"].map(comparison.is_strict).astype(bool)
     return table.iloc[looser.argsort(kind="stable")]
 
 

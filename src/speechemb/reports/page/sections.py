@@ -20,9 +20,9 @@ from speechemb.visualization import charts
 SUREST = 12  # mistakes listed for a run
 
 
-def data_card(runs: list[Evaluated], clips: Clips) -> dict[str, Any]:
+def data_card(clips: Clips) -> dict[str, Any]:
     """Clips by corpus and emotion, and the speakers of each corpus."""
-    table = pd.concat([run.predictions for run in runs]).drop_duplicates("clip_id")
+    table = clips.everything
     emotions = ordered(table["true"])
     rows = []
     for corpus, of in table.groupby("corpus"):
@@ -31,7 +31,7 @@ def data_card(runs: list[Evaluated], clips: Clips) -> dict[str, Any]:
         unknown = int((of["speaker"] == "").sum())
         row = {"corpus": display_corpora([str(corpus)]), "clips": len(of), "speakers": speakers, "unknown": unknown}
         rows.append({**row, "emotions": [counts.get(emotion, 0) for emotion in emotions]})
-    return {"emotions": emotions, "rows": rows, "shown": len(clips.table), "total": clips.total}
+    return {"emotions": emotions, "rows": rows, "shown": len(clips.table), "total": len(table)}
 
 
 def matrices(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def matrices(table: pd.DataFrame) -> list[dict[str, Any]]:
 def rankings(comparables: list[Comparable], of: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The ranking of each set of comparable runs, as a chart and as rows; `of`: run -> its evaluation."""
     found = []
-    for runs in sorted(comparables, key=lambda runs: not runs.shared["protocol"].startswith("speaker x")):
+    for runs in sorted(comparables, key=lambda runs: not comparison.is_strict(runs.shared["protocol"])):
         panel = ranking_panel(runs, [of[run["name"]] for run in runs.runs])
         title = panel.title.replace("\n", ": ")
         found.append({"title": title, "chart": charts.ranking(panel), "panel": panel})

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import soundfile
-
 from speechemb import paths
 from speechemb.audio import decoding, ogg, recording
 from speechemb.labels import display_corpora
@@ -41,27 +39,18 @@ def files_of(clips: Clips) -> dict[int, Path]:
     return {number: place for number, place in places if place.is_file()}
 
 
-def estimate(clips: Clips, wanted: Iterable[int]) -> tuple[int, float]:
+def estimate(files: dict[int, Path], wanted: Iterable[int]) -> tuple[int, float]:
     """How many of the wanted clips have a file, and roughly the megabytes that their sound adds to the page."""
-    files = files_of(clips)
     there = [files[number] for number in dict.fromkeys(wanted) if number in files]
-    return len(there), min(LIMIT, sum(map(_seconds, there)) * _PER_SECOND) / 1e6
+    return len(there), min(LIMIT, sum(map(recording.announced_seconds, there)) * _PER_SECOND) / 1e6
 
 
-def _seconds(file: Path) -> float:
-    """As the header says; for an estimate only."""
-    try:
-        return soundfile.info(str(file)).duration
-    except (soundfile.SoundFileError, OSError):
-        return 0.0
-
-
-def gather(clips: Clips, wanted: Iterable[int], folder: Path) -> Sounds:
+def gather(clips: Clips, files: dict[int, Path], wanted: Iterable[int], folder: Path) -> Sounds:
     """The sound of the `wanted` clips, in this order and up to the limit, and links to the files of all.
 
     Links are relative to `folder`, that of the page.
     """
-    files, embedded, size = files_of(clips), {}, 0
+    embedded, size = {}, 0
     there = [number for number in dict.fromkeys(wanted) if number in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(there), 64):

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from speechemb.evaluation.comparison import block_words, run_row, settings_words
+from speechemb.evaluation.comparison import block_words, is_strict, run_row, settings_words
 from speechemb.evaluation.significance import BETTER, SAME, WORSE, Comparable, impossible
 from speechemb.reports.text import interval_words
 
@@ -17,7 +17,7 @@ def verdicts(comparables: list[Comparable], results: list[dict[str, Any]]) -> li
 
 
 def _strictness(runs: Comparable) -> tuple[bool, int]:
-    return not runs.shared["protocol"].startswith("speaker x"), -len(runs.runs)
+    return not is_strict(runs.shared["protocol"]), -len(runs.runs)
 
 
 def _best(result: dict[str, Any]) -> str:
