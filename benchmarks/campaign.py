@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     folders = (ROOT / folder for folder in ("src", "tests/support"))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
-    command = [sys.executable, str(ROOT / "tests" / "campaigns" / "runner.py"), json.dumps(vars(args), default=str)]
+    command = [sys.executable, str(ROOT / "tests" / "campaigns" / "runner.py"), json.dumps([vars(args)], default=str)]
     return subprocess.run(command, env=environment).returncode
 
 

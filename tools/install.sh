@@ -44,7 +44,17 @@ rm -f "$stamp"
 log=.venv/install.log
 : >"$log"
 
-pip_install() { .venv/bin/python -m pip install --disable-pip-version-check "$@" >>"$log" 2>&1; }
+# uv downloads side by side and unpacks quickly; what it cannot install, pip tries. It does not read pip's settings.
+.venv/bin/python -m pip install --disable-pip-version-check uv >>"$log" 2>&1
+pip_setting() { .venv/bin/python -m pip config list 2>/dev/null | sed -n "s/.*\.$1='\(.*\)'\$/\1/p" | tail -1; }
+index="$(pip_setting index-url)" links="$(pip_setting find-links)"
+[ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+[ -z "$links" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$links}"
+
+pip_install() {
+    .venv/bin/python -m uv pip install "$@" >>"$log" 2>&1 ||
+        .venv/bin/python -m pip install --disable-pip-version-check "$@" >>"$log" 2>&1
+}
 
 install_with() {  # $1: "-c constraints.txt" for the tested versions, or nothing
     if [ -n "$torch_from" ]; then

@@ -20,6 +20,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +84,7 @@ class Case:
 class Steps:
     """The scripts' `main` functions, to be run in forked children in one folder."""
 
-    def __init__(self, folder: Path, slow: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.mains = folder, {}
         self.logs = Path(tempfile.mkdtemp(prefix="campaign-"))
         for name, stem in NAMES.items():
@@ -91,7 +92,7 @@ class Steps:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             self.mains[name] = module.main
-        warm(slow)
+        warm()
 
     def close(self) -> None:
         shutil.rmtree(self.logs)
@@ -150,7 +151,8 @@ class Steps:
             os._exit(code)
 
 
-def warm(slow: bool) -> None:
+@cache
+def warm() -> None:
     """Import and compile what the steps use, and compute what they remember, so that each child need not."""
     import numpy as np
     import pandas  # noqa: F401
@@ -162,8 +164,6 @@ def warm(slow: bool) -> None:
     from speechemb.artifacts import provenance
 
     provenance.versions(), provenance.code_sha256(), provenance.git_state()
-    if not slow:
-        return
     for package in pkgutil.walk_packages(speechemb.__path__, "speechemb."):
         importlib.import_module(package.name)
     import matplotlib.pyplot  # noqa: F401

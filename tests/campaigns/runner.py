@@ -1,4 +1,4 @@
-"""Runs one campaign and prints its table, for benchmarks/campaign.py, which passes its arguments as JSON."""
+"""Runs campaigns and prints their tables; benchmarks/campaign.py and the tests pass the arguments as JSON."""
 
 import importlib
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 import harness
 
 
-def main(args: dict) -> int:
-    os.environ.update(harness.ENVIRONMENT)
+def run(args: dict) -> bool:
+    """One campaign; true where every case ended as it should."""
     campaign = importlib.import_module(args["campaign"])
     started = time.perf_counter()
     counted = {} if args["count"] is None else {"count": args["count"]}
@@ -19,9 +19,11 @@ def main(args: dict) -> int:
     if args["out"]:
         Path(args["out"]).write_text(json.dumps([vars(case) for case in cases], indent=1) + "\n")
     print(harness.table(cases))
-    print(f"{len(cases)} cases in {(time.perf_counter() - started) / 60:.1f} minutes")
-    return 1 if any(case.outcome in harness.BAD for case in cases) else 0
+    print(f"{len(cases)} cases in {(time.perf_counter() - started) / 60:.1f} minutes", flush=True)
+    return not any(case.outcome in harness.BAD for case in cases)
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    os.environ.update(harness.ENVIRONMENT)
+    harness.warm()  # once, for the processes of all campaigns
+    sys.exit(0 if all([run(args) for args in json.loads(sys.argv[1])]) else 1)

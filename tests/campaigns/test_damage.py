@@ -1,16 +1,8 @@
-"""Some damaged files; `python benchmarks/campaign.py damage` takes over a thousand."""
+"""How damage is chosen; test_campaigns.py does some."""
 
 import random
 
 import damage
-import pytest
-from test_kills import campaign
-
-
-@pytest.mark.slow
-def test_damaged_files_are_named_in_one_line():
-    done = campaign("damage", "--count", "40")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_cases_take_turns_among_the_families():

@@ -1,27 +1,11 @@
-"""A few kills; `python benchmarks/campaign.py kills` runs hundreds."""
+"""What the kills are judged by; test_campaigns.py runs some."""
 
 import os
 import signal
-import subprocess
-import sys
 
 import harness
 import kills
 import pytest
-from conftest import ROOT
-
-
-def campaign(*flags: str) -> subprocess.CompletedProcess:
-    """A process of its own: children are forked from it, so it must not have started threads."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "campaign.py"), *flags, "--jobs", "1"]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("only", ["step 1: A, B killed", "step 2, acoustic: first", "step 3: svm"])
-def test_after_a_kill_the_same_command_gives_the_same_bytes(only):
-    done = campaign("kills", "--count", "8", "--only", only)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_child_dies_before_the_operation_that_was_asked_for(tmp_path):

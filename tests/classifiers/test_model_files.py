@@ -4,9 +4,9 @@ import copy
 import json
 import os
 import random
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -122,7 +122,7 @@ def test_no_change_of_a_model_file_ends_the_process(document, tmp_path):
     folders = [str(folder) for folder in tmp_path.iterdir()]
     command = [sys.executable, "-c", LOAD, *folders]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    done = forked.run(command, env=environment)
     assert done.returncode == 0, done.stderr
 
 

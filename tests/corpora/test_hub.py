@@ -6,13 +6,13 @@ of src/, because step 1 keeps hub audio in the data/ beside it.
 
 import json
 import shutil
-import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
 
+import forked
 import hub_repos
 import numpy as np
 import pandas as pd
@@ -128,7 +128,7 @@ for name, (script, *args) in json.loads(sys.argv[1]).items():
 def python(env: dict[str, str], code: str, *args: str, cwd: Path | None = None) -> str:
     """What a program prints. A client that waits for ever fails the test instead of holding up the suite."""
     command = [sys.executable, "-c", code, *args]
-    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = forked.run(command, env=env, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

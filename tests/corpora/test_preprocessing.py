@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -530,7 +531,7 @@ def on_the_hub(endpoint: str, home: Path, folder: Path, *words: str, **more: str
 
     command = [sys.executable, "-c", RUN, ROOT / "src", folder / "data", *words, "--out-dir", folder / "out"]
     env = client_env(endpoint, home, PYTHONPATH=str(ROOT / "src"), **more)
-    return subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True, cwd=folder)
+    return forked.run(command, env=env, cwd=folder)
 
 
 @pytest.mark.slow

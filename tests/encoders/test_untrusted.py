@@ -3,10 +3,10 @@
 import json
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import ROOT
 from safetensors import safe_open
@@ -33,15 +33,8 @@ from transformers import Wav2Vec2FeatureExtractor as Extractor, WavLMConfig as C
 
 def loaded(folder: Path, cwd: Path, answer: str = "y\n" * 20) -> str:
     """What a process prints that loads the folder, with an answer to any question ready."""
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(folder)],
-        input=answer,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
+    done = forked.run([sys.executable, "-c", LOAD, folder], env=env, cwd=cwd, input=answer)
     assert done.returncode == 0 and "?" not in done.stdout, done.stderr
     return done.stdout
 

@@ -20,6 +20,7 @@ LIBRARIES = (
     "scikit-learn",
     "scikit-learn-intelex",
     "xgboost",
+    "xgboost-cpu",
     "optuna",
     "librosa",
     "soundfile",

@@ -5,6 +5,7 @@ paths (tags, corpora) are of a fixed alphabet. Each kind of file has its schema 
 does not list are kept and not used.
 """
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -72,10 +73,15 @@ class EncoderInfo(Schema):
     n_layers: Count
 
 
+@cache  # building one takes longer than a check
+def _adapter(kind: Any) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
 def fault_of(kind: Any, content: Any) -> str:
     """What is wrong with the content of a file, in words; empty where it is of this type."""
     try:
-        TypeAdapter(kind).validate_python(content)
+        _adapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
