@@ -8,7 +8,8 @@ written here, in the same folds: a column `fold` of its CSV is taken for that. P
 
     acoustic       ours only: the acoustic functionals
     egemaps        openSMILE's eGeMAPSv02 functionals
-    egemaps-own    nkululeko only, features taken from egemaps: the folds that nkululeko draws
+    egemaps-c10    nkululeko only, features taken from egemaps: our SVM's C and class weights in place of its defaults
+    egemaps-own    the same with its defaults and the folds that nkululeko draws
     egemaps-train  the same, with `split_strategy = train`
     whisper        Whisper's last layer, mean over frames, 30 s window
 
@@ -33,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("acoustic", "egemaps", "egemaps-own", "egemaps-train", "whisper")
+PARTS = ("acoustic", "egemaps", "egemaps-c10", "egemaps-own", "egemaps-train", "whisper")
 OURS = {
     "acoustic": ["--model", "acoustic"],
     "egemaps": ["--model", "egemaps"],
@@ -59,6 +60,7 @@ scale = standard
 type = svm
 logo = 5
 n_jobs = {cores}
+{settings}
 """
 
 
@@ -125,7 +127,7 @@ def ours(args: argparse.Namespace) -> dict:
 
 
 def nkululeko(args: argparse.Namespace) -> dict:
-    """nkululeko.train in a folder of its own; `egemaps-own` and `egemaps-train` take the features that are there."""
+    """nkululeko.train in a folder of its own; the variants of egemaps take the features that are there."""
     kind, _, variant = args.part.partition("-")
     work = args.work / f"nkululeko-{args.part}"
     shutil.rmtree(work, ignore_errors=True)
@@ -133,9 +135,10 @@ def nkululeko(args: argparse.Namespace) -> dict:
     if variant:
         shutil.copy(args.work / f"nkululeko-{kind}/run/store/ravdess_os_all.pkl", work / "run/store")
     clips = clips_of(args.work / f"ours-{kind}")
-    clips.drop(columns=["fold"] if variant else []).to_csv(work / "ravdess.csv", index=False)
+    clips.drop(columns=["fold"] if variant in ("own", "train") else []).to_csv(work / "ravdess.csv", index=False)
     split = "train" if variant == "train" else "random"
     values = {"root": work, "name": "run", "csv": work / "ravdess.csv", "split": split, "features": FEATURES[kind]}
+    values["settings"] = "C_val = 10\nclass_weight = True" if variant == "c10" else ""
     labels = sorted(clips["emotion"].unique())
     (work / "run.ini").write_text(INI.format(**values, labels=labels, cores=os.cpu_count()))
     environment = dict(os.environ)

@@ -30,6 +30,7 @@ run() {  # ours or nkululeko, part, flags
 run ours acoustic
 run ours egemaps
 run nkululeko egemaps
+run nkululeko egemaps-c10
 run nkululeko egemaps-own
 run nkululeko egemaps-train
 run ours whisper $encoder --speakers "${SPEAKERS:-24}"
