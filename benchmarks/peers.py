@@ -121,8 +121,8 @@ def ours(args: argparse.Namespace) -> dict:
         "seconds": round(float(seconds), 1),
         "processor_seconds": round(float(processor), 1),
         "headline": f"{run['uar']:.3f} [{run['uar_low']:.3f}, {run['uar_high']:.3f}]",
-        "uar": round(recall_score(predictions["true"], predictions["predicted"], average="macro"), 4),
-        "fold_mean": round(run["uar_fold_mean"], 4),
+        "uar": round(recall_score(predictions["true"], predictions["predicted"], average="macro"), 6),
+        "fold_mean": round(run["uar_fold_mean"], 6),
     } | left_by(work, results, "confusion_matrix_*.csv")
 
 
@@ -172,8 +172,8 @@ def reported(printed: Path, results: Path) -> dict:
     folds = json.loads(re.search(r"\[.*\]", next(results.rglob("logo_results.txt")).read_text())[0])
     return {
         "headline": "; ".join(found[0] for found in headline if found),
-        "uar": next((round(float(found[1]), 4) for found in reports if found), None),
-        "fold_mean": round(float(np.mean(folds)), 4),
+        "uar": next((round(float(found[1]), 6) for found in reports if found), None),
+        "fold_mean": round(float(np.mean(folds)), 6),
     }
 
 

@@ -157,16 +157,16 @@ def audit_table() -> str:
 
 
 def peers_table() -> str:
-    """Time, UAR and headline of this project and of nkululeko."""
-    head = ["features", "program", "clips", "wall time", "processor time", "UAR", "mean of folds", "its own headline"]
+    """Time, UAR and headline of this project and of nkululeko; an empty cell was not measured."""
+    head = ["features", "program", "wall time", "processor time", "UAR", "mean of folds", "its own headline"]
     lines, rows = [head, ["---"] * len(head)], pd.read_csv(DOCS / "peers.csv", keep_default_na=False, dtype=str)
     for row in sorted(
         rows.to_dict("records"), key=lambda row: (list(PEERS).index(row["part"]), row["program"] != "ours")
     ):
         program = "this project" if row["program"] == "ours" else f"nkululeko {row['version']}"
-        times = [f"{float(row[name]):.0f} s" if row[name] else "" for name in ("seconds", "processor_seconds")]
+        seconds = [f"{float(row[name]):.0f} s" if row[name] else "" for name in ("seconds", "processor_seconds")]
         uar = [f"{float(row[name]):.3f}" if row[name] else "none" for name in ("uar", "fold_mean")]
-        lines.append([PEERS[row["part"]], program, row["clips"], *times, *uar, row["headline"]])
+        lines.append([PEERS[row["part"]], program, *seconds, *uar, row["headline"]])
     return _table(lines)
 
 

@@ -100,7 +100,7 @@ def test_what_nkululeko_reports_is_read_as_it_stands(tmp_path):
     truth, guess = ["a", "a", "a", "b"], ["a", "a", "b", "b"]
     report = classification_report(truth, guess, output_dict=True)
     (results / "run_0/report.txt").write_text(json.dumps(report) + "\nresult per class (F1 score): [0.8, 0.667]")
-    assert peers.reported(printed, results)["uar"] == round((2 / 3 + 1) / 2, 4)
+    assert peers.reported(printed, results)["uar"] == round((2 / 3 + 1) / 2, 6)
 
 
 def test_nkululeko_gets_our_folds(tmp_path):
