@@ -7,7 +7,8 @@
 #
 # The defaults are ../shared/data/ravdess, ../shared/encoder and benchmarks/.peers. Where the second folder is not there,
 # Whisper is taken from the Hugging Face hub. Needs openSMILE here too: pip install -e .[egemaps]. SPEAKERS=6 takes only the
-# first six actors for Whisper; MEASURE="taskset -c 0,1" goes before each program that is measured.
+# first six actors for Whisper; MEASURE="taskset -c 0,1" goes before each program that is measured. nkululeko brings torch;
+# pip takes its build with CUDA, several GB, unless its settings name another index.
 set -eu
 shared=$(dirname "$0")/../../shared
 corpus=$(realpath "${1:-$shared/data/ravdess}")
@@ -19,9 +20,11 @@ $python -c "import opensmile" || { echo "error: this needs openSMILE: $python -m
 
 if [ ! -e "$peers/installed" ]; then
     $python -m venv --clear "$peers/env"
-    "$peers/env/bin/python" -m pip install -q nkululeko==1.14.1 torch
+    if command -v uv >/dev/null; then uv pip install -q --python "$peers/env/bin/python" nkululeko==1.14.1
+    else "$peers/env/bin/python" -m pip install -q nkululeko==1.14.1; fi
     touch "$peers/installed"
 fi
+mkdir -p "$peers/work"
 [ -d "$encoder" ] && encoder="--encoder $encoder" || encoder=""
 
 run() {  # ours or nkululeko, part, flags
