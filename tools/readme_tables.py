@@ -5,7 +5,7 @@ Writes:  README.md, benchmarks/README.md; with --collect, first docs/*.csv and d
 Example: python tools/readme_tables.py --collect
 Prints:  the files that were written
 
-`benchmarks/ravdess.sh`, `emobox.sh` and `audit.sh` end with it. A test compares the pages with the CSVs.
+`benchmarks/ravdess.sh`, `emobox.sh`, `audit.sh` and `peers.sh` end with it. A test compares the pages with the CSVs.
 """
 
 import argparse
@@ -38,6 +38,14 @@ AUDIT = {
     "random 2 copies": "deliberate leakage: random folds that separate augmented copies from their originals",
 }
 BETTER = "significantly better"
+PEERS = {
+    "acoustic": "acoustic functionals",
+    "egemaps": "eGeMAPSv02",
+    "egemaps-c10": "eGeMAPSv02, C = 10, balanced classes",
+    "egemaps-own": "eGeMAPSv02, folds drawn by nkululeko",
+    "egemaps-train": "the same, `split_strategy = train`",
+    "whisper": "Whisper tiny.en, last layer",
+}
 
 
 def collect() -> list[Path]:
@@ -148,6 +156,20 @@ def audit_table() -> str:
     return _table(lines)
 
 
+def peers_table() -> str:
+    """Time, UAR and headline of this project and of nkululeko; an empty cell was not measured."""
+    head = ["features", "program", "wall time", "processor time", "UAR", "mean of folds", "its own headline"]
+    lines, rows = [head, ["---"] * len(head)], pd.read_csv(DOCS / "peers.csv", keep_default_na=False, dtype=str)
+    for row in sorted(
+        rows.to_dict("records"), key=lambda row: (list(PEERS).index(row["part"]), row["program"] != "ours")
+    ):
+        program = "this project" if row["program"] == "ours" else f"nkululeko {row['version']}"
+        seconds = [f"{float(row[name]):.0f} s" if row[name] else "" for name in ("seconds", "processor_seconds")]
+        uar = [f"{float(row[name]):.3f}" if row[name] else "none" for name in ("uar", "fold_mean")]
+        lines.append([PEERS[row["part"]], program, *seconds, *uar, row["headline"]])
+    return _table(lines)
+
+
 def _table(lines: list[list[str]]) -> str:
     # An empty cell is one space wide.
     rows = ("|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|\n" for cells in lines)
@@ -174,7 +196,11 @@ TABLES = {
         ("emobox.csv", emobox_table),
         ("audit_ravdess.csv", audit_table),
     ],
-    "benchmarks/README.md": [("ravdess.csv", results_table), ("ravdess_layers.csv", layers_table)],
+    "benchmarks/README.md": [
+        ("ravdess.csv", results_table),
+        ("ravdess_layers.csv", layers_table),
+        ("peers.csv", peers_table),
+    ],
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from sklearn.metrics import classification_report
 
 
 def benchmark(name):
@@ -85,3 +86,29 @@ def test_the_pages_tables_are_those_of_the_committed_results():
         assert tables.filled(text, name) == text, "run python tools/readme_tables.py"
         other = text.replace(makers[0][1]().splitlines()[2], "| edited by hand |")
         assert other != text and tables.filled(other, name) == text
+
+
+def test_what_nkululeko_reports_is_read_as_it_stands(tmp_path):
+    peers = benchmark("peers")
+    printed, results = tmp_path / "printed.txt", tmp_path / "results"
+    (results / "run_0").mkdir(parents=True)
+    (results / "run_0/logo_results.txt").write_text("LOGO: mean 0.300,  std: 0.100\nLOGO results: [0.2,0.4]")
+    printed.write_text("DEBUG: search_best_result: order=ascending, best epoch=0, best (TEST) result=0.0000\n")
+    row = peers.reported(printed, results)  # nothing was evaluated: no UAR must not become 0
+    assert row == {"headline": "best (TEST) result=0.0000", "uar": None, "fold_mean": 0.3}
+
+    truth, guess = ["a", "a", "a", "b"], ["a", "a", "b", "b"]
+    report = classification_report(truth, guess, output_dict=True)
+    (results / "run_0/report.txt").write_text(json.dumps(report) + "\nresult per class (F1 score): [0.8, 0.667]")
+    assert peers.reported(printed, results)["uar"] == round((2 / 3 + 1) / 2, 6)
+
+
+def test_nkululeko_gets_our_folds(tmp_path):
+    (tmp_path / "processed").mkdir()
+    (tmp_path / "results").mkdir()
+    table = "clip_id,path,speaker,gender,emotion\nx/a,data/a.wav,01,male,sad\nx/b,/b.wav,02,female,calm\n"
+    (tmp_path / "processed/ravdess.csv").write_text(table)
+    (tmp_path / "results/predictions_x.csv").write_text("clip_id,fold,true\nx/b,3,calm\nx/a,1,sad\n")
+    clips = benchmark("peers").clips_of(tmp_path)
+    assert clips["file"].tolist() == [str(ROOT / "data/a.wav"), "/b.wav"]
+    assert clips["fold"].tolist() == ["1", "3"] and clips["speaker"].tolist() == ["01", "02"]
