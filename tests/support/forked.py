@@ -1,7 +1,7 @@
 """`run`, in place of `subprocess.run`: Python programs in forks of a process that has the large libraries imported.
 
-Importing torch, pandas and pyarrow takes longer than what most tests run. Left to the program: speechemb, and the
-libraries that read their settings from the environment when they are imported (huggingface_hub, datasets, transformers).
+Importing torch, pandas and pyarrow takes longer than what most tests run. Left to the program: speechemb, and
+what reads its settings from the environment when it is imported (huggingface_hub, datasets, transformers).
 """
 
 import json
