@@ -52,7 +52,8 @@ class Convolution:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         width, linear = x.shape[1], self.linear
-        if linear.packed or x.device.type != "cpu" or self.kernel <= self.stride or width == 1:
+        summed = x.device.type == "cpu" and x.dtype == torch.float32 and not linear.packed
+        if not summed or self.kernel <= self.stride or width == 1:
             return linear(x.flatten().unfold(0, self.kernel * width, self.stride * width))
         # MKL takes no matrix whose rows overlap, so that torch would copy it. The parts of the rows that are `stride`
         # frames wide do not overlap: their products are summed up, without a copy.
