@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import CONTEXTS, configuration, weights
 from speechemb.encoders.family import Family
-from speechemb.encoders.kernels import Linear, layer_norm
+from speechemb.encoders.kernels import Convolution, Linear, layer_norm
 from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel, touched
 from speechemb.encoders.packing import Stretches, split, stretches_of
 
@@ -41,7 +41,8 @@ class Network:
         self.config, self.dtype, self.context = model.config, dtype, context
         self.device = model.conv1.weight.device
         self.log_mel = LogMel(self.config.num_mel_bins, self.device)
-        self.convolutions = [_Convolution(conv, dtype) for conv in (model.conv1, model.conv2)]
+        convs = (model.conv1, model.conv2)
+        self.convolutions = [Convolution(conv.weight, conv.bias, conv.stride[0], dtype, gelu=True) for conv in convs]
         self.positions = model.embed_positions.weight.to(dtype)  # (POSITIONS, D)
         self.blocks = [_Block(block, dtype) for block in model.layers]
         self.norm = model.layer_norm
@@ -89,8 +90,8 @@ class Network:
         whole = self.context == WINDOW
         frames = [_distinct(len(wave)) if whole else len(wave) // HOP for wave in waves]
         clips = [features.to(self.dtype) for features in self.log_mel(waves, frames)]
-        for stride, convolution in enumerate(self.convolutions, start=1):
-            clips = convolution(clips, stride)
+        for convolution in self.convolutions:
+            clips = _convolved(convolution, clips)
         if whole:
             clips = [_with_silence(clip) for clip in clips]
         return torch.cat([clip + self.positions[: len(clip)] for clip in clips])
@@ -125,20 +126,13 @@ def _with_silence(clip: torch.Tensor) -> torch.Tensor:
     return torch.cat([clip[:-1], clip[-2:-1].expand(POSITIONS - len(clip), -1), clip[-1:]])
 
 
-class _Convolution:
-    """A convolution over three frames and its GELU, as a product with the frames side by side."""
-
-    def __init__(self, conv: Any, dtype: torch.dtype) -> None:
-        self.linear = Linear(conv.weight.transpose(1, 2).flatten(1), conv.bias, dtype, gelu=True)
-
-    def __call__(self, clips: list[torch.Tensor], stride: int) -> list[torch.Tensor]:
-        """The clips (T, in) -> (T, out), or of every second frame where `stride` is 2; one product for all."""
-        width = clips[0].shape[1]
-        # zeros before and after each clip, which begins in an even row
-        padded = [F.pad(clip, (0, 0, 1, 1 + len(clip) % 2)) for clip in clips]
-        rows = self.linear(torch.cat(padded).flatten().unfold(0, 3 * width, stride * width))
-        starts = accumulate((len(clip) // stride for clip in padded), initial=0)
-        return [rows[start : start + (len(clip) - 1) // stride + 1] for start, clip in zip(starts, clips, strict=False)]
+def _convolved(convolution: Convolution, clips: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The clips (T, in) -> (T / stride rounded up, out), each between zeros; one product for all of them."""
+    # an even number of rows: each clip begins where a product of every second row does
+    padded = [F.pad(clip, (0, 0, 1, 1 + len(clip) % 2)) for clip in clips]
+    rows, stride = convolution(torch.cat(padded)), convolution.stride
+    starts = accumulate((len(clip) // stride for clip in padded), initial=0)
+    return [rows[start : start + (len(clip) - 1) // stride + 1] for start, clip in zip(starts, clips, strict=False)]
 
 
 class _Block:
