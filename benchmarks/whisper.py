@@ -30,7 +30,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from extraction import RATE, ROOT, made_clips
+from extraction import RATE, ROOT, candidates, described_machine, made_clips
 
 HOP, POSITIONS = 160, 1500  # samples per frame of the log-mel; frames of a window that the blocks see
 
@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # folders may lack the decoder
     clips = made_clips(args.durations, args.audio_seconds)
-    results = []
+    machine, results = described_machine(), []
+    print("  ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
     with tempfile.TemporaryDirectory() as converted:
         for model in args.models:
             peer = faster_whisper(model, Path(converted) / model.name)
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
                 results.append(measured(model, context, clips, peer, args.rounds, clock))
                 print_result(results[-1])
     if args.out:
-        args.out.write_text(json.dumps(results, indent=2) + "\n")
+        args.out.write_text(json.dumps({**machine, "rounds": args.rounds, "models": results}, indent=2) + "\n")
 
 
 def measured(model: Path, context: str, clips: list, peer, rounds: int, clock) -> dict:
@@ -246,15 +247,11 @@ def product_rate(config, clock) -> float:
     with torch.inference_mode():
         for n_in, n_out in ((d, 3 * d), (d, d), (d, inner), (inner, d)):
             x, weight = torch.randn(POSITIONS, n_in), torch.randn(n_out, n_in)
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight)
             best = float("inf")
-            for product in (
-                lambda x=x, w=weight: torch.nn.functional.linear(x, w),
-                lambda x=x, w=packed: torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], ""),
-            ):
+            for product in candidates(weight):
                 for _ in range(7):
                     start = clock()
-                    product()
+                    product(x)
                     best = min(best, clock() - start)
             flops += 2 * POSITIONS * n_in * n_out
             seconds += best
