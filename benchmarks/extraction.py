@@ -15,12 +15,16 @@ round by round, so that whatever else the machine does hits them alike; figures 
 The limit is the rate of matrix products alone, at the precision of `auto` and the shapes of the model, over the
 model's FLOPs per second of audio.
 
+On a processor with AVX-512, `--isa avx2` keeps torch, oneDNN and MKL to the instructions that most laptops have.
+
 Example: python benchmarks/extraction.py --models hubert-base --rounds 5 --out extraction.json
 """
 
 import argparse
 import csv
 import json
+import os
+import platform
 import statistics
 import tempfile
 import time
@@ -31,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MODELS = {"wavlm-base": ("wavlm", "base"), "hubert-base": ("hubert", "base"), "hubert-large": ("hubert", "large")}
 METHODS = ("single", "padded", "fp32", "auto")
 RATE = 16_000
+# read by torch, oneDNN and MKL when they start
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -43,6 +49,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-seconds", type=float, help="as in step 2")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds; one more warms up")
     parser.add_argument("--threads", type=int, help="default: torch's choice")
+    parser.add_argument("--isa", choices=["avx2"], help="leave out newer instructions; default: all that there are")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time: for a machine that is not quiet")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(argv)
@@ -50,6 +57,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    os.environ.update(AVX2 if args.isa else {})
     import torch
     from transformers.utils import logging
 
@@ -57,14 +65,31 @@ def main(argv: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     clips = made_clips(args.durations, args.audio_seconds)
-    results = []
+    machine, results = described_machine(), []
+    print("  ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in args.models:
             results.append(measured(name, Path(folder) / name, clips, args))
             print_result(results[-1])
     if args.out:
-        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__, "rounds": args.rounds}
+        machine["rounds"] = args.rounds
         args.out.write_text(json.dumps({**machine, "models": results}, indent=2) + "\n")
+
+
+def described_machine() -> dict:
+    """What the figures depend on besides the code."""
+    import torch
+    import transformers
+
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line for line in cpuinfo.splitlines() if line.startswith("model name")]
+    return {
+        "processor": names[0].partition(": ")[2] if names else platform.processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
 
 
 def made_clips(durations: Path, audio_seconds: float) -> list:
@@ -193,16 +218,13 @@ def product_rate(encoder, clock) -> float:
     and oneDNN's with packed weights."""
     import torch
 
-    from speechemb.encoders.kernels import Linear
-
     dtype = encoder._network.dtype
     flops = seconds = 0.0
     for rows, n_in, n_out, times in products(encoder):
         x, weight = torch.randn(rows, n_in).to(dtype), torch.randn(n_out, n_in).to(dtype)
-        linear = Linear(weight, None, dtype)
         best = float("inf")
         with torch.inference_mode():
-            for product in [linear, lambda x, w=weight: torch.nn.functional.linear(x, w)]:
+            for product in candidates(weight):
                 for _ in range(7):
                     start = clock()
                     product(x)
@@ -210,6 +232,17 @@ def product_rate(encoder, clock) -> float:
         flops += times * 2 * rows * n_in * n_out
         seconds += times * best
     return flops / seconds
+
+
+def candidates(weight) -> list:
+    """The functions that multiply by this weight: torch's, and oneDNN's on the processors that it is made for."""
+    import torch
+
+    found = [lambda x: torch.nn.functional.linear(x, weight)]
+    if platform.machine() in ("x86_64", "AMD64"):
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+        found.append(lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""))
+    return found
 
 
 def flops_per_second(encoder, clips: list) -> float:

@@ -101,13 +101,25 @@ def test_rarer_configurations(tmp_path, family, shape, changes):
     check_invariance(make_model(tmp_path / "model", family, shape, **changes), noise([0.9, 0.3, 1.2]))
 
 
-def test_without_onednn_the_result_is_the_same(tmp_path, monkeypatch):
-    """The plain products of a GPU or an ARM processor, and the batch as stretches of equal length."""
-    folder, waves = make_model(tmp_path / "model", "wavlm"), noise([0.9, 0.9, 0.3])
-    packed = encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], METHODS)
-    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    plain = encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], METHODS)
+@pytest.mark.parametrize("family, shape", [("wavlm", "tiny_group"), ("hubert", "tiny_layer")])
+def test_with_and_without_packed_products_the_result_is_the_same(tmp_path, monkeypatch, family, shape):
+    """The products of a CPU with AVX-512, those of one with AVX2 alone, and those of other devices, on either CPU."""
+    folder, waves = make_model(tmp_path / "model", family, shape), noise([0.9, 0.9, 0.3])
+
+    def embedded(capability: str) -> np.ndarray:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        return encoders.load(str(folder), "cpu", "fp32").embed(waves, [0, 3], METHODS)
+
+    packed, plain = embedded("AVX512"), embedded("AVX2")
     assert error(plain, packed) <= 1e-4 and not np.array_equal(plain, packed)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert error(embedded("AVX512"), plain) <= 1e-4
+
+
+def test_the_positional_convolution_of_clips_longer_than_a_transform(tmp_path):
+    """Published kernels have 128 frames, and their transforms give 129: clips of one piece, of just two, and of three."""
+    folder = make_model(tmp_path / "model", "wav2vec2", num_conv_pos_embeddings=128)
+    check_invariance(folder, noise([2.59, 2.61, 0.2, 5.9]))
 
 
 def real_clips(shared: Path, n: int) -> list[np.ndarray]:

@@ -112,14 +112,15 @@ def test_bf16_is_close_to_fp32(shared, name, context):
 
 @pytest.mark.parametrize("samples", [160, 161, 479, 480, 5_000, 479_800, 479_839, 479_840, 479_999, 480_000])
 def test_the_log_mel_is_the_published_one(samples):
-    """Also where the clip reaches the mirrored end of the window."""
+    """Also where the clip reaches the mirrored end of the window, and beside clips with another loudest sound."""
     from transformers import WhisperFeatureExtractor
 
-    (wave,) = noise([30.0])
-    theirs = WhisperFeatureExtractor()(wave[:samples], sampling_rate=16_000, return_tensors="pt").input_features[0]
-    ours = LogMel(80, torch.device("cpu"))(torch.from_numpy(wave[:samples]))
-    assert ours.shape == (3000, 80)
-    torch.testing.assert_close(ours.T, theirs, rtol=0, atol=1e-6)
+    waves = [noise([30.0])[0][:samples], LOUD_END, np.zeros(8000, np.float32)]
+    theirs = WhisperFeatureExtractor()(waves, sampling_rate=16_000, return_tensors="pt").input_features
+    ours = LogMel(80, torch.device("cpu"))([torch.from_numpy(wave) for wave in waves], [3000, 130, 3000])
+    assert [len(clip) for clip in ours] == [3000, 130, 3000]
+    for clip, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(clip.T, wanted[:, : len(clip)], rtol=0, atol=1e-6)
 
 
 def test_frames_are_those_of_the_log_mel_and_the_strides(folder):

@@ -10,6 +10,8 @@ import pytest
 from conftest import ROOT
 from sklearn.metrics import classification_report
 
+from models import make_whisper
+
 
 def benchmark(name):
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", ROOT / "benchmarks" / f"{name}.py")
@@ -58,6 +60,19 @@ def test_scale_runs_the_steps_and_measures_them(tmp_path):
     (row,) = json.loads((tmp_path / "s.json").read_text())["rows"]
     assert row["clips"] == 60 and 12 < row["audio seconds"] < 24
     assert all(row[step]["seconds"] > 0 and row[step]["peak MB"] > 50 for step in ("step 1", "step 2", "step 3"))
+
+
+@pytest.mark.slow
+def test_whisper_is_compared_in_both_contexts(tmp_path):
+    (tmp_path / "durations.csv").write_text("seconds\n0.5\n")
+    flags = ["--models", make_whisper(tmp_path / "model"), "--durations", tmp_path / "durations.csv"]
+    flags += ["--audio-seconds", "1", "--rounds", "1", "--out", tmp_path / "w.json"]
+    subprocess.run([sys.executable, ROOT / "benchmarks" / "whisper.py", *flags], check=True)
+    window, clip = json.loads((tmp_path / "w.json").read_text())["models"]
+    for result, methods in ((window, {"single", "padded", "ours"}), (clip, {"single", "ours"})):
+        rates = result["audio seconds per second"]
+        assert set(rates) - {"faster-whisper"} == methods and min(rates.values()) > 0
+    assert window["GFLOP per audio second"] > 10 * clip["GFLOP per audio second"]
 
 
 def test_the_parts_of_a_corpus_are_drawn_as_said():

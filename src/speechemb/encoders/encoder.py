@@ -162,8 +162,10 @@ def _preferred(device: torch.device) -> str:
     """The precision that `auto` tries: on a CPU, bf16 only if the processor has bf16 arithmetic."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    capable = device.type == "cpu" and torch.cpu.get_capabilities()
-    return "bf16" if capable and (capable.get("avx512_bf16") or capable.get("amx_bf16")) else "fp32"
+    if device.type != "cpu" or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return "fp32"  # ATEN_CPU_CAPABILITY=avx2 keeps torch from using what the processor has
+    capable = torch.cpu.get_capabilities()
+    return "bf16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "fp32"
 
 
 def load_pretrained(model: str, device: str, precision: str, context: str | None = None) -> PretrainedEncoder:

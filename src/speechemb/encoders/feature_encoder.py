@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from speechemb.encoders.kernels import Linear, layer_norm, send
+from speechemb.encoders.kernels import Convolution, Linear, gelu_, layer_norm, send
 
 CHUNK = 128  # frames per step on a CPU: limits the memory of the widest activation (8 MB in bf16)
 
@@ -28,14 +28,14 @@ class FeatureEncoder:
         )
         self.first_weight = first.conv.weight[:, 0].cpu().double()  # (channels, kernel)
         self.norms: list[Any] = [getattr(layer, "layer_norm", None) for layer in extractor.conv_layers]
-        self.linears = []
-        for layer in extractor.conv_layers:
-            weight = layer.conv.weight.transpose(1, 2).flatten(1)  # (out, kernel * in), as the rows of `unfold`
-            fused = self.gelu and config.feat_extract_norm == "group"
-            self.linears.append(Linear(weight, layer.conv.bias, dtype, gelu=fused))
+        self.fused = self.gelu and config.feat_extract_norm == "group"
+        self.convolutions = [
+            Convolution(layer.conv.weight, layer.conv.bias, stride, dtype, gelu=self.fused)
+            for layer, stride in zip(extractor.conv_layers, self.strides, strict=True)
+        ]
 
     def __call__(self, wave: torch.Tensor) -> torch.Tensor:
-        linear = self._first(wave) if self.group is not None else self.linears[0]
+        linear = self._first(wave) if self.group is not None else self.convolutions[0].linear
         wave = send(wave, self.device, self.dtype)
         hop, reach = 1, 1  # of one frame, in outputs of the first convolution
         for kernel, stride in reversed(list(zip(self.kernels[1:], self.strides[1:], strict=True))):
@@ -50,16 +50,16 @@ class FeatureEncoder:
 
     def _stack(self, first: "Linear", x: torch.Tensor) -> torch.Tensor:
         x = self._finish(first(x), 0)
-        for i, linear in enumerate(self.linears[1:], start=1):
-            width = x.shape[1]
-            rows = x.flatten().unfold(0, self.kernels[i] * width, self.strides[i] * width)
-            x = self._finish(linear(rows), i)
+        for i, convolution in enumerate(self.convolutions[1:], start=1):
+            x = self._finish(convolution(x), i)
         return x
 
     def _finish(self, x: torch.Tensor, i: int) -> torch.Tensor:
         if self.group is None:
             x = layer_norm(self.norms[i], x)
-        return x if self.linears[i].gelu else self.activation(x)
+        if self.fused:
+            return x
+        return gelu_(x) if self.gelu else self.activation(x)
 
     def _first(self, wave: torch.Tensor) -> "Linear":
         """The first convolution, with this clip's group norm folded in.

@@ -1,7 +1,9 @@
-"""Fast products with fixed weights, and layer norm: what `feature_encoder` and `wav2vec2` are built from.
+"""Fast products with fixed weights, and layer norm: what the networks of this package are built from.
 
-On x86 CPUs, weights are packed once for oneDNN, and bias, GELU and residual sum are part of the product. These are
-the operators that torch.compile emits; on other devices, and where torch lacks them, plain torch does the same.
+On x86 CPUs with AVX-512, weights are packed once for oneDNN, and bias, GELU and residual sum are part of the product.
+These are the operators that torch.compile emits. Elsewhere plain torch does the same: on CPUs with AVX2 alone, where
+torch's products come from MKL, that is the faster way (figures in benchmarks/README.md). Which of the two is used
+depends on the processor and the precision alone, never on a measurement, so that the same bytes come out every time.
 """
 
 import platform
@@ -28,19 +30,63 @@ class Linear:
         if self.packed:
             post = ("gelu", [], "none") if self.gelu else ("none", [], "")
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *post)
+        if residual is not None:  # the product is added to the sum: one pass over the result less
+            sums = residual.clone() if self.bias is None else residual + self.bias
+            return sums.addmm_(x, self.weight.t())
         x = F.linear(x, self.weight, self.bias)
-        x = F.gelu(x) if self.gelu else x
-        return x if residual is None else x + residual
+        return gelu_(x) if self.gelu else x
+
+
+class Convolution:
+    """A convolution over time, with GELU if wanted, as products: x (frames, in) -> (output frames, out).
+
+    `weight`: (out, in, kernel), as torch's Conv1d has it; no padding.
+    """
+
+    def __init__(
+        self, weight: torch.Tensor, bias: torch.Tensor | None, stride: int, dtype: torch.dtype, gelu: bool = False
+    ) -> None:
+        self.kernel, self.stride = weight.shape[2], stride
+        # (out, kernel * in): the weights of the frames that an output frame sees, side by side
+        self.linear = Linear(weight.transpose(1, 2).flatten(1), bias, dtype, gelu)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        width, linear = x.shape[1], self.linear
+        summed = x.device.type == "cpu" and x.dtype == torch.float32 and not linear.packed
+        if not summed or self.kernel <= self.stride or width == 1:
+            return linear(x.flatten().unfold(0, self.kernel * width, self.stride * width))
+        # MKL takes no matrix whose rows overlap, so that torch would copy it. The parts of the rows that are `stride`
+        # frames wide do not overlap: their products are summed up, without a copy.
+        frames = (len(x) - self.kernel) // self.stride + 1
+        sums = x.new_empty(frames, len(linear.weight))
+        for first in range(0, self.kernel, self.stride):
+            size = min(self.stride, self.kernel - first) * width
+            rows = x[first:].as_strided((frames, size), (self.stride * width, 1))
+            weight = linear.weight[:, first * width : first * width + size].t()
+            start = linear.bias if first == 0 else sums
+            if start is None:
+                torch.mm(rows, weight, out=sums)
+            else:
+                torch.addmm(start, rows, weight, out=sums)
+        return gelu_(sums) if linear.gelu else sums
+
+
+def gelu_(x: torch.Tensor) -> torch.Tensor:
+    """GELU in place: a result in fresh memory takes four times as long on a CPU."""
+    return torch.ops.aten.gelu_(x)
 
 
 def packs(weight: torch.Tensor) -> bool:
-    """Whether oneDNN has fused products for this weight: on x86 CPUs in fp32, and in bf16 where the CPU supports it."""
+    """Whether oneDNN's packed and fused products are the fastest for this weight: in fp32 on x86 CPUs with AVX-512, and
+    in bf16 where the CPU supports it."""
     mkldnn = torch.ops.mkldnn
     if weight.device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
         return False
     if not torch.backends.mkldnn.enabled or not hasattr(mkldnn, "_linear_pointwise"):
         return False
-    return weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported())
+    if weight.dtype == torch.float32:
+        return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported()
 
 
 def layer_norm(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:

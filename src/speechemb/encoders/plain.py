@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from speechemb.encoders import configuration, wav2vec2
+from speechemb.encoders import configuration, positional, wav2vec2
 from speechemb.encoders.family import Family
 
 _POSITIONS, _KERNEL = "position_embeddings_type", "conv_depthwise_kernel_size"
@@ -72,11 +72,11 @@ def _multiply_out(model: nn.Module) -> None:
 
 
 def _exempt(model: nn.Module) -> None:
-    """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see wav2vec2.MIN_GROUP_CHANNELS."""
+    """Compute in fp32 the grouped convolutions that oneDNN gets wrong in bf16, see positional.MIN_GROUP_CHANNELS."""
     for module in model.modules():
         if not isinstance(module, (nn.Conv1d, nn.Conv2d)) or module.groups == 1:
             continue
-        if module.weight.shape[1] < wav2vec2.MIN_GROUP_CHANNELS:
+        if module.weight.shape[1] < positional.MIN_GROUP_CHANNELS:
             module.float()
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
             module.register_forward_hook(lambda _, inputs, output: output.bfloat16())

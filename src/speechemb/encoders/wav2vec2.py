@@ -17,13 +17,9 @@ import torch.nn.functional as F
 from speechemb.encoders import configuration
 from speechemb.encoders.family import Family
 from speechemb.encoders.feature_encoder import FeatureEncoder
-from speechemb.encoders.kernels import Linear, layer_norm, packs
+from speechemb.encoders.kernels import Linear, layer_norm
 from speechemb.encoders.packing import Stretches, split, stretches_of
-
-POSITION_STEP = 32  # frames: lengths are rounded up to a multiple, because each new length costs oneDNN 40 ms
-# On processors with AMX, oneDNN's grouped bf16 convolution gives wrong numbers for groups of fewer channels (cosine
-# to fp32 as low as 0.13), packed or not. Published models have 48 or more; smaller ones convolve in fp32.
-MIN_GROUP_CHANNELS = 16
+from speechemb.encoders.positional import PositionalConvolution
 
 
 def frames_of(config: Any, samples: int) -> int:
@@ -43,7 +39,7 @@ class Network:
         projection, encoder = model.feature_projection, model.encoder
         self.feature_norm = getattr(projection, "layer_norm", None)
         self.projection = Linear(projection.projection.weight, projection.projection.bias, dtype)
-        self.position = _Position(encoder.pos_conv_embed, config, dtype)
+        self.position = PositionalConvolution(encoder.pos_conv_embed, config, dtype)
         self.norm = encoder.layer_norm
         self.blocks = [_Block(block, config, dtype) for block in encoder.layers]
         self.bias = getattr(encoder.layers[0].attention, "compute_bias", None)  # WavLM's relative position bias
@@ -68,7 +64,7 @@ class Network:
         if self.feature_norm is not None:
             hidden = layer_norm(self.feature_norm, hidden)
         hidden = self.projection(hidden)
-        hidden = hidden + torch.cat([self.position(clip) for clip in hidden.split(frames)])
+        hidden = hidden + self.position(hidden, frames)
         if not self.config.do_stable_layer_norm:
             hidden = layer_norm(self.norm, hidden)
         yield split(hidden, stretches)
@@ -77,40 +73,6 @@ class Network:
         for block in self.blocks[:last]:
             hidden = block(hidden, stretches, bias)
             yield split(hidden, stretches)
-
-
-class _Position:
-    """The positional convolution of one clip: (T, D) -> (T, D), to be added to its input."""
-
-    def __init__(self, embed: Any, config: Any, dtype: torch.dtype) -> None:
-        self.norm = getattr(embed, "batch_norm", None)
-        self.activation = embed.activation
-        self.gelu = config.feat_extract_activation == "gelu"
-        self.groups, self.padding = embed.conv.groups, embed.conv.padding[0]
-        # weight norm in double precision: in single, the sum depends on the number of threads
-        weight = deepcopy(embed.conv).cpu().double().weight.detach()
-        bias = embed.conv.bias
-        self.dtype = torch.float32 if weight.shape[1] < MIN_GROUP_CHANNELS else dtype
-        self.weight, self.bias = weight[:, :, None].to(bias.device, self.dtype), bias.to(self.dtype)
-        self.packed = packs(self.weight) and self.gelu
-        if self.packed:
-            self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, [0, self.padding], [1, 1], [1, 1], self.groups
-            )
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        frames, dtype = len(x), x.dtype
-        if self.norm is not None:
-            x = self.norm(x.float().T[None])[0].T.to(dtype)
-        x = x.to(self.dtype)
-        x = F.pad(x, (0, 0, 0, -frames % POSITION_STEP))  # zeros, like the padding of the convolution itself
-        x = x.T[None, :, None]  # (1, D, 1, T) whose memory is "channels last"
-        if self.packed:
-            geometry = ([0, self.padding], [1, 1], [1, 1], self.groups)
-            x = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *geometry, "gelu", [], "none")
-        else:
-            x = self.activation(F.conv2d(x, self.weight, self.bias, padding=(0, self.padding), groups=self.groups))
-        return x[0, :, 0, :frames].T.to(dtype)  # an even kernel gives one frame too many
 
 
 class _Block:

@@ -6,6 +6,7 @@ log-mel to the clip, so that the network sees its own frames only. That is much 
 """
 
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch.nn.functional as F
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import CONTEXTS, configuration, weights
 from speechemb.encoders.family import Family
-from speechemb.encoders.kernels import Linear, layer_norm, send
-from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel
+from speechemb.encoders.kernels import Convolution, Linear, layer_norm
+from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel, touched
 from speechemb.encoders.packing import Stretches, split, stretches_of
 
 WINDOW, CLIP = CONTEXTS
@@ -40,7 +41,8 @@ class Network:
         self.config, self.dtype, self.context = model.config, dtype, context
         self.device = model.conv1.weight.device
         self.log_mel = LogMel(self.config.num_mel_bins, self.device)
-        self.convolutions = [_convolution(conv, dtype) for conv in (model.conv1, model.conv2)]
+        convs = (model.conv1, model.conv2)
+        self.convolutions = [Convolution(conv.weight, conv.bias, conv.stride[0], dtype, gelu=True) for conv in convs]
         self.positions = model.embed_positions.weight.to(dtype)  # (POSITIONS, D)
         self.blocks = [_Block(block, dtype) for block in model.layers]
         self.norm = model.layer_norm
@@ -59,41 +61,78 @@ class Network:
         `waves`: float32 on the CPU, at most 30 s. A layer's hidden states are tensors (n, T, D), one for each stretch
         of n neighbouring clips of T own frames, in order. The last layer of the model is after the final layer norm.
         """
-        own = [self.frames(len(wave)) for wave in waves]
-        whole = self.context == WINDOW
-        stretches = [(1, POSITIONS)] * len(waves) if whole else stretches_of(own)
-        own_stretches = [(1, frames) for frames in own] if whole else stretches
-        hidden = torch.cat([self._embedded(wave) for wave in waves])
-        yield self._of_clips(hidden, stretches, own_stretches)
+        matrices = [_Matrix(own, self.context) for own in self._together([self.frames(len(wave)) for wave in waves])]
+        each = iter(waves)
+        hidden = [self._embedded(list(islice(each, matrix.clips))) for matrix in matrices]
+        yield [part for x, matrix in zip(hidden, matrices, strict=True) for part in matrix.own_frames(x)]
         for n, block in enumerate(self.blocks[:last], start=1):
-            if n < len(self.blocks):
-                hidden = block(hidden, stretches, stretches)
-                yield self._of_clips(hidden, stretches, own_stretches)
-            else:  # nothing follows that would look at the silence
-                hidden = block(hidden, stretches, own_stretches)
-                yield split(layer_norm(self.norm, hidden), own_stretches)
+            final = n == len(self.blocks)  # nothing follows that would look at the silence
+            found = []
+            for i, matrix in enumerate(matrices):
+                hidden[i] = block(hidden[i], matrix.frames, matrix.own if final else matrix.frames)
+                found += split(layer_norm(self.norm, hidden[i]), matrix.own) if final else matrix.own_frames(hidden[i])
+            yield found
 
-    def _embedded(self, wave: torch.Tensor) -> torch.Tensor:
-        """(frames, D): the input of the first block for one clip."""
-        features = self.log_mel(send(wave, self.device, torch.float32))
-        if self.context == CLIP:
-            features = features[: len(wave) // HOP]
-        features = features.to(self.dtype)
-        for stride, linear in enumerate(self.convolutions, start=1):
-            width = features.shape[1]
-            padded = F.pad(features, (0, 0, 1, 1))
-            features = linear(padded.flatten().unfold(0, 3 * width, stride * width))
-        return features + self.positions[: len(features)]
+    def _together(self, own: list[int]) -> Iterator[list[int]]:
+        """The clips' own frames, divided into those that are one matrix: on a CPU as many as stay in its cache."""
+        found, rows = [], 0
+        for frames in own:
+            size = POSITIONS if self.context == WINDOW else frames
+            if found and rows + size > POSITIONS and self.device.type == "cpu":
+                yield found
+                found, rows = [], 0
+            found.append(frames)
+            rows += size
+        yield found
 
-    @staticmethod
-    def _of_clips(hidden: torch.Tensor, stretches: Stretches, own: Stretches) -> list[torch.Tensor]:
+    def _embedded(self, waves: list[torch.Tensor]) -> torch.Tensor:
+        """(frames of all clips, D): the input of the first block."""
+        whole = self.context == WINDOW
+        frames = [_distinct(len(wave)) if whole else len(wave) // HOP for wave in waves]
+        clips = [features.to(self.dtype) for features in self.log_mel(waves, frames)]
+        for convolution in self.convolutions:
+            clips = _convolved(convolution, clips)
+        if whole:
+            clips = [_with_silence(clip) for clip in clips]
+        return torch.cat([clip + self.positions[: len(clip)] for clip in clips])
+
+
+class _Matrix:
+    """What the rows of one matrix are: stretches of clips, with all their frames and with their own frames only."""
+
+    def __init__(self, own: list[int], context: str) -> None:
+        self.clips = len(own)
+        whole = context == WINDOW
+        self.frames = [(1, POSITIONS)] * len(own) if whole else stretches_of(own)
+        self.own = [(1, frames) for frames in own] if whole else self.frames
+
+    def own_frames(self, hidden: torch.Tensor) -> list[torch.Tensor]:
         """The hidden states of each stretch without those of the silence after its clips."""
-        return [part[:, :frames] for part, (_, frames) in zip(split(hidden, stretches), own, strict=True)]
+        return [part[:, :frames] for part, (_, frames) in zip(split(hidden, self.frames), self.own, strict=True)]
 
 
-def _convolution(conv: Any, dtype: torch.dtype) -> Linear:
-    """A convolution of three frames and its GELU, as a product with the frames side by side."""
-    return Linear(conv.weight.transpose(1, 2).flatten(1), conv.bias, dtype, gelu=True)
+def _distinct(samples: int) -> int:
+    """Log-mel frames at the start of a window whose convolutions hold every row of those of the whole window.
+
+    The last two rows see silence only. All rows of the silence are alike, except the last one, beside which the
+    convolutions see their padding.
+    """
+    frames = touched(samples) + 6
+    return min(FRAMES, frames + frames % 2)
+
+
+def _with_silence(clip: torch.Tensor) -> torch.Tensor:
+    """(POSITIONS, D) of (rows, D): the row before the last one is repeated in front of the last."""
+    return torch.cat([clip[:-1], clip[-2:-1].expand(POSITIONS - len(clip), -1), clip[-1:]])
+
+
+def _convolved(convolution: Convolution, clips: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The clips (T, in) -> (T / stride rounded up, out), each between zeros; one product for all of them."""
+    # an even number of rows: each clip begins where a product of every second row does
+    padded = [F.pad(clip, (0, 0, 1, 1 + len(clip) % 2)) for clip in clips]
+    rows, stride = convolution(torch.cat(padded)), convolution.stride
+    starts = accumulate((len(clip) // stride for clip in padded), initial=0)
+    return [rows[start : start + (len(clip) - 1) // stride + 1] for start, clip in zip(starts, clips, strict=False)]
 
 
 class _Block:
@@ -102,35 +141,45 @@ class _Block:
     def __init__(self, block: Any, dtype: torch.dtype) -> None:
         self.norm, self.final_norm = block.self_attn_layer_norm, block.final_layer_norm
         attention = block.self_attn
-        self.heads, self.head_dim = attention.num_heads, attention.head_dim
+        self.heads, self.scale = attention.num_heads, attention.scaling
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
-        scale = attention.scaling
-        weights, biases = [q.weight * scale, k.weight, v.weight], [q.bias * scale, torch.zeros_like(q.bias), v.bias]
-        self.project = Linear(torch.cat(weights), torch.cat(biases), dtype)
+        self.queries = Linear(q.weight, q.bias, dtype)
+        self.keys_values = Linear(torch.cat([k.weight, v.weight]), torch.cat([torch.zeros_like(v.bias), v.bias]), dtype)
         self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
         gelu = block.activation_fn.__class__.__name__ == "GELUActivation"
         self.activation = None if gelu else block.activation_fn
         self.up = Linear(block.fc1.weight, block.fc1.bias, dtype, gelu=gelu)
         self.down = Linear(block.fc2.weight, block.fc2.bias, dtype)
 
-    def __call__(self, hidden: torch.Tensor, stretches: Stretches, wanted: Stretches) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, frames: Stretches, wanted: Stretches) -> torch.Tensor:
         """Hidden states of the first frames of every clip, as many as `wanted` says; attention sees all of them."""
-        mixed, kept = [], []
-        projected = self.project(layer_norm(self.norm, hidden))
-        parts = zip(split(projected, stretches), split(hidden, stretches), wanted, strict=True)
-        for clips, residual, (_, frames) in parts:
-            qkv = clips.view(*clips.shape[:2], 3, self.heads, self.head_dim)
-            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, T, head_dim)
-            attended = F.scaled_dot_product_attention(q[:, :, :frames], k, v, scale=1.0)
-            mixed.append(attended.transpose(1, 2).flatten(0, 1).flatten(1))
-            kept.append(residual[:, :frames].flatten(0, 1))
-        hidden = self.out(torch.cat(mixed), hidden if stretches == wanted else torch.cat(kept))
+        x = layer_norm(self.norm, hidden)
+        keys_values = self.keys_values(x)
+        if wanted != frames:
+            hidden, x = _first(hidden, frames, wanted), _first(x, frames, wanted)
+        hidden = self.out(self._attended(self.queries(x), keys_values, frames, wanted), hidden)
         x = self.up(layer_norm(self.final_norm, hidden))
         hidden = self.down(x if self.activation is None else self.activation(x), hidden)
         if hidden.dtype == torch.float16:  # as transformers does
             limit = torch.finfo(hidden.dtype).max - 1000
             hidden = hidden.clamp(-limit, limit)
         return hidden
+
+    def _attended(self, queries: torch.Tensor, keys_values: torch.Tensor, frames: Stretches, wanted: Stretches):
+        """(rows of the queries, D): each query's mean of its clip's values, weighted by attention."""
+        mixed = []
+        for asking, seen in zip(split(queries, wanted), split(keys_values, frames), strict=True):
+            q = asking.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (n, heads, T, head_dim), as k and v
+            k, v = seen.unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            mixed.append(
+                F.scaled_dot_product_attention(q, k, v, scale=self.scale).transpose(1, 2).flatten(2).flatten(0, 1)
+            )
+        return torch.cat(mixed)
+
+
+def _first(x: torch.Tensor, frames: Stretches, wanted: Stretches) -> torch.Tensor:
+    """The rows (frames of all clips, D) of the first frames of every clip, as many as `wanted` says."""
+    return torch.cat([part[:, :n].flatten(0, 1) for part, (_, n) in zip(split(x, frames), wanted, strict=True)])
 
 
 def settings_of(given: str, content: dict[str, Any], defaults: dict[str, Any], activations: set[str]) -> dict[str, Any]:
