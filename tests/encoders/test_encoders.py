@@ -117,7 +117,7 @@ def test_with_and_without_packed_products_the_result_is_the_same(tmp_path, monke
 
 
 def test_the_positional_convolution_of_clips_longer_than_a_transform(tmp_path):
-    """Published kernels have 128 frames, and their transforms give 129: clips of one piece, of just two, and of three."""
+    """Published kernels have 128 frames, and their transforms give 129: clips of one piece, just two, and three."""
     folder = make_model(tmp_path / "model", "wav2vec2", num_conv_pos_embeddings=128)
     check_invariance(folder, noise([2.59, 2.61, 0.2, 5.9]))
 
