@@ -16,7 +16,7 @@ LINES = [
     {"artifacts"},
     {"speakers", "visualization", "audio"},
     {"cli", "labels", "layers", "huggingface"},
-    {"metrics", "compiled", "terminal", "paths", "errors"},
+    {"metrics", "compiled", "processes", "terminal", "paths", "errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LINES) for name in names}
 ONLY_IN = {

@@ -29,6 +29,7 @@ A module imports from its own package and from lower lines only; `tests/test_arc
 
     metrics          pure functions of labels, confusion matrices and probabilities
     compiled         Numba's cache, kept whole when several processes fill it
+    processes        work on all cores, in processes that end with their parent
     terminal         progress bars, lines beside them, columns
     paths            where things lie, and the commands that errors advise
     errors           the exception for wrong input

@@ -58,21 +58,28 @@ def stream(path: str | Path, expected_sha256: str | None = None) -> Iterator[tup
     Raises `AudioError` as `load` does; where the file turns out to be damaged, while the blocks are taken.
     """
     with opened(path) as file:
-        if expected_sha256 and _sha256(file) != expected_sha256:
+        if expected_sha256 and sha256(file) != expected_sha256:
             raise AudioError(path, "changed since step 1; rerun python src/1_data_preprocessing.py")
-        try:
-            source, least = _checked(file)
-        except chunks.Damaged as damage:
-            raise AudioError(path, str(damage)) from None
-        except _Unusable as reason:
-            raise AudioError(path, str(reason)) from None
-        try:
-            with soundfile.SoundFile(source, closefd=False) as sound:
-                if sound.samplerate < _MIN_RATE:
-                    raise AudioError(path, f"sample rate below {_MIN_RATE} Hz")
-                yield sound.samplerate, _blocks(sound, path, least)
-        except (soundfile.SoundFileError, TypeError):  # TypeError: soundfile wants more for headerless formats
-            raise AudioError(path, "cannot be decoded") from None
+        with decoded(file, path) as found:
+            yield found
+
+
+@contextmanager
+def decoded(file: BinaryIO, path: str | Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
+    """As `stream`, of an open file; `path` is for the errors."""
+    try:
+        source, least = _checked(file)
+    except chunks.Damaged as damage:
+        raise AudioError(path, str(damage)) from None
+    except _Unusable as reason:
+        raise AudioError(path, str(reason)) from None
+    try:
+        with soundfile.SoundFile(source, closefd=False) as sound:
+            if sound.samplerate < _MIN_RATE:
+                raise AudioError(path, f"sample rate below {_MIN_RATE} Hz")
+            yield sound.samplerate, _blocks(sound, path, least)
+    except (soundfile.SoundFileError, TypeError):  # TypeError: soundfile wants more for headerless formats
+        raise AudioError(path, "cannot be decoded") from None
 
 
 def resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
@@ -90,7 +97,8 @@ class _Unusable(Exception):
     """The reason why a file is not opened as audio."""
 
 
-def _sha256(file: BinaryIO) -> str:
+def sha256(file: BinaryIO) -> str:
+    """Hex SHA-256 of an open file from where it stands."""
     digest = hashlib.sha256()
     while data := file.read(1 << 20):
         digest.update(data)

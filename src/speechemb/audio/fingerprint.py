@@ -1,5 +1,8 @@
 """The same recording at another level, sample rate or in another format: found by its spectrum over time."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
 # Correlation of two fingerprints from which they are of one recording. Of 157,638 pairs of RAVDESS clips of one length
@@ -9,6 +12,9 @@ SAME = 0.995
 APART_S = 0.1  # seconds by which the durations of one recording may differ
 _FRAME_S, _LONGEST_S, _SHORTEST = 0.05, 60, 10  # seconds, seconds, frames
 _PARTS = 64  # of the time, whatever the duration
+_COARSE = 16, 8  # times and bands of a sketch
+SKETCH = _COARSE[0] * _COARSE[1]
+_BLOCK = 1024  # clips compared at a time
 _FLOOR = 1e-2  # of the mean power: what a codec leaves of near-silence differs
 _EDGES = 700 * (10 ** (np.linspace(150, 2100, 17) / 2595) - 1)  # Hz: 16 bands, equal in mel, of 100 to 3,810 Hz
 
@@ -19,8 +25,7 @@ class Fingerprint:
     def __init__(self, rate: int) -> None:
         self._size = round(_FRAME_S * rate)
         self._left = round(_LONGEST_S / _FRAME_S)
-        bins = np.fft.rfftfreq(self._size, 1 / rate)
-        self._bands = ((bins >= _EDGES[:-1, None]) & (bins < _EDGES[1:, None])).astype(np.float32)
+        self._bands = _bands(rate)
         self._rest, self._powers = np.zeros(0, np.float32), []
 
     def add(self, block: np.ndarray) -> None:
@@ -30,7 +35,8 @@ class Fingerprint:
         samples = np.concatenate([self._rest, block])
         n = min(len(samples) // self._size, self._left)
         frames, self._rest = samples[: n * self._size].reshape(n, self._size), samples[n * self._size :]
-        self._powers.append((np.abs(np.fft.rfft(frames)) ** 2).astype(np.float32) @ self._bands.T)
+        spectrum = np.fft.rfft(frames)
+        self._powers.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ self._bands)
         self._left -= n
 
     def vector(self) -> np.ndarray | None:
@@ -49,19 +55,46 @@ class Fingerprint:
         return (centred / norm).ravel().astype(np.float32) if norm > 0 else None
 
 
-def pairs(vectors: list[np.ndarray | None], seconds: np.ndarray) -> list[tuple[int, int]]:
-    """Index pairs of clips that are the same recording, by their fingerprints and durations (n,)."""
-    known = np.array([i for i, vector in enumerate(vectors) if vector is not None], dtype=int)
+@lru_cache(maxsize=8)
+def _bands(rate: int) -> np.ndarray:
+    """(bins, bands) float32: which bins of a frame's spectrum belong to which band."""
+    bins = np.fft.rfftfreq(round(_FRAME_S * rate), 1 / rate)[:, None]
+    return ((bins >= _EDGES[:-1]) & (bins < _EDGES[1:])).astype(np.float32)
+
+
+def sketch(vector: np.ndarray) -> np.ndarray:
+    """(128,) float16: a fingerprint's coordinates along 128 orthonormal directions, means of 4 times and 2 bands.
+
+    Two sketches are no farther apart than their fingerprints, so they tell which pairs need to be compared in full: one
+    of a million pairs of RAVDESS, the right one.
+    """
+    means = vector.reshape(_COARSE[0], _PARTS // _COARSE[0], _COARSE[1], -1).mean(axis=(1, 3))
+    return (means.ravel() * (len(vector) / SKETCH) ** 0.5).astype(np.float16)
+
+
+def pairs(sketches: np.ndarray, seconds: np.ndarray, vector: Callable[[int], np.ndarray]) -> list[tuple[int, int]]:
+    """Index pairs of clips that are the same recording.
+
+    `sketches` (n, 128): of their fingerprints, NaN for a clip without one. `seconds` (n,): their durations. `vector`:
+    gives the fingerprint of the clip with an index; it is called where two sketches are alike.
+    """
+    known = np.flatnonzero(np.isfinite(sketches[:, 0]))
     order = known[np.argsort(seconds[known], kind="stable")]
-    if not len(order):
-        return []
-    matrix, lengths = np.stack([vectors[i] for i in order]), seconds[order]  # type: ignore[arg-type]
+    lengths = seconds[order]
     ends = np.searchsorted(lengths, lengths + APART_S, side="right")
     found = []
-    for start in range(0, len(order), 256):
-        stop = min(start + 256, len(order))
-        alike = matrix[start:stop] @ matrix[start : ends[stop - 1]].T > SAME
-        for i, j in zip(*np.nonzero(alike), strict=True):
-            if i < j < ends[start + i] - start:
-                found.append((int(order[start + i]), int(order[start + j])))
-    return sorted((min(pair), max(pair)) for pair in found)
+    for start in range(0, len(order), _BLOCK):
+        stop = min(start + _BLOCK, len(order))
+        for other in range(start, int(ends[stop - 1]), _BLOCK):
+            for i, j in _alike(sketches[order[start:stop]], sketches[order[other : other + _BLOCK]]):
+                if start + i < other + j < ends[start + i]:
+                    found.append((int(order[start + i]), int(order[other + j])))
+    return sorted((min(pair), max(pair)) for pair in found if vector(pair[0]) @ vector(pair[1]) > SAME)
+
+
+def _alike(some: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+    """Index pairs of the sketches that are as close as those of one recording."""
+    some, others = some.astype(np.float32), others.astype(np.float32)
+    squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
+    near = squares - 2 * (some @ others.T) <= 2 * (1 - SAME) + 1e-3  # the last is for rounding
+    return list(zip(*(axis.tolist() for axis in np.nonzero(near)), strict=True))

@@ -26,15 +26,15 @@ class Measures:
         before, self.samples = self.samples, self.samples + block.size
         if not block.size or not self.finite:
             return
-        size = np.abs(block)
-        peak = float(size.max())  # NaN where one sample is
+        peak = max(float(block.max()), -float(block.min()))  # NaN where one sample is
         if not np.isfinite(peak):
             self.finite = False
             return
         self.peak = max(self.peak, peak)
-        self.clipped += int((size >= _CLIPPED).sum())
+        if peak >= _CLIPPED:
+            self.clipped += int((np.abs(block) >= _CLIPPED).sum())
         mean = block.mean(dtype=np.float64)
-        squares = block.var(dtype=np.float64) * block.size
+        squares = block.var(dtype=np.float64, mean=mean[None]) * block.size
         # Chan's update: a sum of squares minus a square of the sum would lose quiet sound on a large offset
         step = mean - self.mean
         self._squares += float(squares + step**2 * before * block.size / self.samples)

@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.audio import fingerprint
 from speechemb.errors import first
 from speechemb.labels import ordered
 
 LISTED = 100  # pairs of clips in the card; all of them are counted
 
 
-def card(clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, vectors: list) -> dict[str, Any]:
+def card(
+    clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, alike: list[tuple[int, int]]
+) -> dict[str, Any]:
     """The card of these clips.
 
     `clips`: the columns of `metadata.METADATA_COLUMNS`. `levels` (n,): dB re full scale. `clipped` (n,): the share of
-    samples at full scale. `vectors`: each clip's `Fingerprint.vector()`.
+    samples at full scale. `alike`: rows of clips that are one recording, as `fingerprint.pairs` gives them.
     """
     known = clips[clips.speaker != ""]
     table = pd.crosstab(known.speaker, known.emotion)
@@ -26,9 +27,8 @@ def card(clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, vectors: 
     single = [str(name) for name, n in zip(table.index, n_emotions, strict=True) if n == 1]
     single = single if clips.emotion.nunique() > 1 else []
     exact = _identical(clips)
-    near = fingerprint.pairs(vectors, clips.duration_s.to_numpy(dtype=float))
     ids, digests = clips.clip_id.tolist(), clips.audio_sha256.tolist()
-    near_ids = [[ids[i], ids[j]] for i, j in near if digests[i] != digests[j]]
+    near_ids = [[ids[i], ids[j]] for i, j in alike if digests[i] != digests[j]]
     return {
         "clips": len(clips),
         "emotions": {label: int((clips.emotion == label).sum()) for label in ordered(clips.emotion)},

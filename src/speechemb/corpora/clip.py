@@ -12,7 +12,7 @@ from speechemb.paths import shown
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """Fields as in `metadata.METADATA_COLUMNS`; a field that is unknown is the empty string."""
 

@@ -5,29 +5,25 @@ clip's audio.
 """
 
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speechemb import terminal
 from speechemb.artifacts import provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
-from speechemb.audio import decoding
-from speechemb.audio.files import cell_of_path, irregular, printable
-from speechemb.audio.fingerprint import Fingerprint
-from speechemb.audio.measures import MAX_PEAK, Measures
+from speechemb.audio import fingerprint
+from speechemb.audio.files import cell_of_path, printable
 from speechemb.corpora import Clip, Corpus, card
+from speechemb.corpora.examination import Findings, examine_all, fingerprint_of
 from speechemb.errors import InputError, first
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
 
-Result = TypeVar("Result")
 NOT_UTF8 = "the name of the file is not UTF-8: rename it"
 log = logging.getLogger(__name__)
 
@@ -43,18 +39,6 @@ class Prepared:
     card: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What the audio of a clip is like; `fault` is why it is unusable, empty if it is usable."""
-
-    seconds: float = 0.0
-    rate: int = 0  # Hz
-    level_db: float = 0.0
-    clipped: float = 0.0  # share of samples at full scale
-    fingerprint: np.ndarray | None = None
-    fault: str = ""
-
-
 def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, seed: int = 0) -> Prepared:
     """Choose and check the clips of a corpus.
 
@@ -66,49 +50,70 @@ def prepare(corpus: Corpus, wanted: list[str] | None, fraction: float = 1.0, see
     """
     clips = sorted((_nameable(clip) for clip in corpus.clips), key=lambda clip: clip.clip_id)
     _check_ids(clips)
-    _check_lfs(corpus, clips)
-    clips = [replace(clip, emotion=merge_excited(clip.emotion, wanted)) for clip in clips]
-    hashes = dict(zip([clip.clip_id for clip in clips], _threaded(_hash, clips, "hashing"), strict=True))
-    clips = mark_contradictions(clips, hashes)
+    clips = [_in_class(clip, merge_excited(clip.emotion, wanted)) for clip in clips]
+    found = Findings(len(clips))
+    # A part is drawn from what contradicts nothing, so that hashes come first; the whole is read once.
+    everything = fraction == 1
+    listen = [everything and not clip.excluded and (not wanted or clip.emotion in wanted) for clip in clips]
+    examine_all(found, range(len(clips)), (clip.path for clip in clips), listen)
+    _check_lfs(corpus, clips, found)
+    clips = mark_contradictions(clips, found)
     clips = _mark(clips, lambda clip: wanted and clip.emotion not in wanted, "emotion not selected")
-    drawn = {clip.clip_id for clip in subset(_kept(clips), fraction, seed)}
-    clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
-    examined = _threaded(examine, _kept(clips), "checking")
-    found = dict(zip([clip.clip_id for clip in _kept(clips)], examined, strict=True))
-    clips = [replace(clip, excluded=clip.excluded or found[clip.clip_id].fault) for clip in clips]
-    if not (kept := _kept(clips)):
-        raise InputError(_nothing_left(corpus, clips, wanted))
-    content = {
-        "corpus": corpus.name,
-        "source": corpus.source,
-        "emotions": wanted or "all",
-        "fraction": fraction,
-        "seed": seed,
-        "clips_sha256": provenance.fingerprint(clips=[[c.clip_id, hashes[c.clip_id]] for c in kept]),
-    }
+    if not everything:
+        drawn = {clip.clip_id for clip in subset(_kept(clips), fraction, seed)}
+        clips = _mark(clips, lambda clip: clip.clip_id not in drawn, f"not in the {100 * fraction:g} % subset")
+        places = [place for place, clip in enumerate(clips) if not clip.excluded]
+        examine_all(found, places, (clips[place].path for place in places), [True] * len(places))
+    for place, fault in found.faults.items():
+        if not clips[place].excluded:
+            clips[place] = replace(clips[place], excluded=fault)
+    return _prepared(corpus, clips, found, {"emotions": wanted or "all", "fraction": fraction, "seed": seed})
+
+
+def _prepared(corpus: Corpus, clips: list[Clip], found: Findings, settings: dict[str, Any]) -> Prepared:
+    """The rows, the excluded clips and the card of clips that have been examined."""
+    places = [place for place, clip in enumerate(clips) if not clip.excluded]
+    if not places:
+        wanted = settings["emotions"]
+        raise InputError(_nothing_left(corpus, clips, None if wanted == "all" else wanted))
     _warn_of_missing(corpus, clips)
-    table, examined = _table(kept, found, hashes), [found[clip.clip_id] for clip in kept]
-    levels, clipped = (np.array([getattr(one, name) for one in examined]) for name in ("level_db", "clipped"))
-    described = card.card(table, levels, clipped, [one.fingerprint for one in examined])
+    table = _table([clips[place] for place in places], found, places)
+    names = zip(table.clip_id.tolist(), table.audio_sha256.tolist(), strict=True)
+    content = {"corpus": corpus.name, "source": corpus.source, **settings}
+    content["clips_sha256"] = provenance.fingerprint(clips=[[name, digest] for name, digest in names])
+
+    @lru_cache(maxsize=4096)
+    def vector(i: int) -> np.ndarray:
+        return fingerprint_of(clips[places[i]].path)
+
+    alike = fingerprint.pairs(found.sketch[places], found.seconds[places], vector)
+    described = card.card(table, found.level_db[places], found.clipped[places], alike)
     return Prepared(corpus.name, table, _excluded(clips), content, described)
 
 
-def mark_contradictions(clips: list[Clip], hashes: dict[str, str]) -> list[Clip]:
+def mark_contradictions(clips: list[Clip], found: Findings) -> list[Clip]:
     """Exclude clips whose files are byte-identical but whose emotions differ: at most one can be right.
 
     Identical clips of one emotion are kept; folds never separate them.
     """
     twins = defaultdict(list)
-    for clip in clips:
-        if not clip.excluded and hashes[clip.clip_id]:
-            twins[hashes[clip.clip_id]].append(clip)
+    for place in _repeated(found.digest):
+        if not clips[place].excluded:
+            twins[found.sha256(place)].append(clips[place])
     reasons = {}
     for group in twins.values():
         for clip in group:
             others = [f"{c.clip_id} ({c.emotion})" for c in group if c.emotion != clip.emotion]
             if others:
                 reasons[clip.clip_id] = f"same audio under another emotion: {', '.join(others)}"
-    return [replace(clip, excluded=clip.excluded or reasons.get(clip.clip_id, "")) for clip in clips]
+    return [replace(clip, excluded=reasons[clip.clip_id]) if clip.clip_id in reasons else clip for clip in clips]
+
+
+def _repeated(digests: np.ndarray) -> list[int]:
+    """The places, ascending, of digests (n, 32) that occur more than once; without those of zeros, of no file."""
+    values = digests.view("V32").ravel()
+    _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.flatnonzero((counts[number] > 1) & digests.any(axis=1)).tolist()
 
 
 def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
@@ -129,23 +134,6 @@ def subset(clips: list[Clip], fraction: float, seed: int) -> list[Clip]:
     take[np.argsort(take - share, kind="stable")[: total - take.sum()]] += 1
     rng = np.random.default_rng(seed)
     return [strata[key][i] for key, n in zip(keys, take, strict=True) for i in rng.permutation(len(strata[key]))[:n]]
-
-
-def examine(clip: Clip) -> Examined:
-    """Decode a clip block by block, so that an hour takes no more memory than a second, and measure it."""
-    try:
-        with decoding.stream(clip.path) as (rate, blocks):
-            measures, mark = Measures(rate), Fingerprint(rate)
-            for block in blocks:
-                measures.add(block)
-                if measures.finite and measures.peak <= MAX_PEAK:
-                    mark.add(block)
-    except decoding.AudioError as error:
-        return Examined(fault=error.reason)
-    if fault := measures.fault():
-        return Examined(fault=fault)
-    seconds, share = round(measures.samples / rate, 4), measures.clipped / measures.samples
-    return Examined(seconds, rate, round(measures.rms_db, 2), share, mark.vector())
 
 
 def check_together(prepared: list[Prepared], wanted: list[str] | None) -> None:
@@ -200,22 +188,12 @@ def _check_ids(clips: list[Clip]) -> None:
         raise InputError(f"two clips have the same name: {first(list(double))}: rename or remove one of each")
 
 
-def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
-    if pointers := [clip.path.name for clip in clips if decoding.is_lfs_pointer(clip.path)]:
+def _check_lfs(corpus: Corpus, clips: list[Clip], found: Findings) -> None:
+    if pointers := [clips[place].path.name for place in found.pointers]:
         raise InputError(
             f"{shown(corpus.folder)}: {len(pointers)} of {len(clips)} files are Git LFS pointers, not audio "
             f"({first(pointers)}): run `git lfs pull` in the clone"
         )
-
-
-def _hash(clip: Clip) -> str:
-    """SHA-256 of the file; empty if it is empty or cannot be read, which `examine` reports."""
-    try:
-        if clip.excluded == NOT_UTF8 or irregular(clip.path) or not clip.path.stat().st_size:
-            return ""
-        return provenance.sha256_file(clip.path)
-    except (OSError, ValueError):
-        return ""
 
 
 def _nameable(clip: Clip) -> Clip:
@@ -224,6 +202,10 @@ def _nameable(clip: Clip) -> Clip:
         return clip
     named = {name: printable(getattr(clip, name)) for name in ("clip_id", "speaker", "session", "sentence")}
     return replace(clip, **named, excluded=NOT_UTF8)
+
+
+def _in_class(clip: Clip, emotion: str) -> Clip:
+    return clip if clip.emotion == emotion else replace(clip, emotion=emotion)
 
 
 def _warn_of_missing(corpus: Corpus, clips: list[Clip]) -> None:
@@ -235,19 +217,16 @@ def _paths(clips: Iterable[Clip]) -> list[str]:
     return [printable(shown(clip.path)) for clip in clips]
 
 
-def _threaded(work: Callable[[Clip], Result], clips: list[Clip], title: str) -> list[Result]:
-    # Threads are enough: soundfile and hashlib release the interpreter's lock while they work.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(terminal.bar(pool.map(work, clips), "clips", len(clips), title))
-
-
-def _table(kept: list[Clip], examined: dict[str, Examined], hashes: dict[str, str]) -> pd.DataFrame:
-    table = pd.DataFrame([vars(clip) for clip in kept])
-    table["path"] = [cell_of_path(clip.path) for clip in kept]
-    table["duration_s"] = [examined[clip.clip_id].seconds for clip in kept]
-    table["sample_rate"] = [examined[clip.clip_id].rate for clip in kept]
-    table["audio_sha256"] = [hashes[clip.clip_id] for clip in kept]
-    return table.loc[:, list(METADATA_COLUMNS)]
+def _table(kept: list[Clip], found: Findings, places: list[int]) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        "path": [cell_of_path(clip.path) for clip in kept],
+        "duration_s": found.seconds[places],
+        "sample_rate": found.rate[places],
+        "audio_sha256": [found.sha256(place) for place in places],
+    }
+    return pd.DataFrame(
+        {name: columns[name] if name in columns else [getattr(clip, name) for clip in kept] for name in METADATA_COLUMNS}
+    )
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import numpy as np
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
 from speechemb.compiled import share_cache
-from speechemb.encoders.processes import in_processes
+from speechemb.processes import in_processes
 from speechemb.encoders.windows import Waveform
 
 PERCENTILES = (5, 25, 50, 75, 95)

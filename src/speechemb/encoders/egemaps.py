@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders.processes import in_processes
+from speechemb.processes import in_processes
 from speechemb.encoders.windows import Waveform
 from speechemb.errors import InputError
 

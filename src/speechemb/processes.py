@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -12,12 +12,20 @@ CHECK_S = 1.0  # seconds between two looks
 
 def in_processes(work: Callable[..., Any], tasks: Iterable[tuple], at_once: Any = "auto") -> list[Any]:
     """The results of `work(*task)` in order, `at_once` tasks sent at a time (joblib's `batch_size`)."""
+    return list(streamed(work, tasks, at_once))
+
+
+def streamed(work: Callable[..., Any], tasks: Iterable[tuple], at_once: Any = "auto") -> Iterator[Any]:
+    """As `in_processes`, each result as soon as it and those before it are there; tasks are taken as they are needed.
+
+    The processes end with the iterator.
+    """
     from joblib import Parallel, delayed
 
     parent = os.getpid()
     # max_nbytes=None: recordings go to the processes by pipe, else files in memory keep all of them to the end
-    pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None)
-    return list(pool(delayed(_watched)(parent, work, *task) for task in tasks))
+    pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None, return_as="generator")
+    yield from pool(delayed(_watched)(parent, work, *task) for task in tasks)
 
 
 def _watched(parent: int, work: Callable[..., Any], *task: Any) -> Any:
@@ -31,7 +39,7 @@ def _end_with(parent: int) -> None:
     """End this process once its parent is gone.
 
     A worker of joblib's waits for tasks on a pipe that it holds both ends of, so it would not notice: after a kill of
-    step 2 it would stay for five minutes, or, if the kill cut a task short, for good.
+    the script it would stay for five minutes, or, if the kill cut a task short, for good.
     """
 
     def watch() -> None:
