@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from functools import lru_cache
@@ -74,13 +75,15 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
         _check_columns(file, columns)
         reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader]
+        wide, rows = [], []
+        for row in reader:
+            if None in row:
+                wide.append(str(reader.line_num))
+            rows.append((reader.line_num, _stripped(row)))
     except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
-    wide = [str(line) for line, row in rows if None in row]
     if wide:
         raise InputError(f"{shown(file)}: more fields than columns in row {first(wide)}: quote fields that hold commas")
-    rows = [(line, {name: (field or "").strip() for name, field in row.items()}) for line, row in rows]
     if not rows:
         raise InputError(f"{shown(file)} lists no clip: add one row per clip, with path and emotion")
     _drop_unknown(file, rows)
@@ -91,6 +94,11 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         log.info("%s: fields are separated by %s", shown(file), _NAMES[separator])
     _say_labels(file, [row["emotion"] for _, row in rows])
     return rows
+
+
+def _stripped(row: dict[str, str | None]) -> dict[str, str]:
+    """The columns that are used; words that many rows share are held once."""
+    return {name: sys.intern((row[name] or "").strip()) for name in REQUIRED + OPTIONAL if name in row}
 
 
 def _say_labels(file: Path, labels: list[str]) -> None:
@@ -164,13 +172,13 @@ def _is_segment(column: str) -> bool:
 
 def _locate(file: Path, text: str) -> Path:
     """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root."""
-    beside = os.path.normpath(file.parent / text)
+    # os.path, because Path.exists raises for names that are not valid file names, and Path joins slowly
     for folder in (file.parent, ROOT):
         for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
-            # os.path, because Path.exists raises for names that are not valid file names
-            if os.path.lexists(path := os.path.normpath(folder / spelled)) or (path := _respelled(path)):
+            path = os.path.normpath(os.path.join(folder, spelled))
+            if os.path.lexists(path) or (path := _respelled(path)):
                 return Path(path)
-    return Path(beside)
+    return Path(os.path.normpath(os.path.join(file.parent, text)))
 
 
 def _respelled(path: str) -> str | None:
@@ -200,9 +208,10 @@ def _names(file: Path, paths: list[Path]) -> list[str]:
     if len(set(paths)) < len(paths):
         twice = [path.name for path, n in Counter(paths).items() if n > 1]
         raise InputError(f"{shown(file)} lists a file twice: {first(twice)}: keep one row of each")
+    if len(set(names := [path.stem for path in paths])) == len(names):
+        return names
     common = Path(os.path.commonpath([path.parent for path in paths]))
     within = [path.relative_to(common) for path in paths]
-    for names in ([path.stem for path in paths], [path.with_suffix("").as_posix() for path in within]):
-        if len(set(names)) == len(names):
-            return names
+    if len(set(names := [path.with_suffix("").as_posix() for path in within])) == len(names):
+        return names
     return [path.as_posix() for path in within]
