@@ -40,7 +40,7 @@ def take_layer(vectors: np.ndarray, layers: list[int], layer: str) -> np.ndarray
     """
     if layer == "weighted":
         return vectors
-    if layer == "last":
+    if layer == "last" or (layer == "mean" and len(layers) == 1):
         return vectors[:, -1]
     if layer == "mean":
         return vectors.mean(axis=1)

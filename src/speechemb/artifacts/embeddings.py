@@ -40,6 +40,7 @@ TEXT = (
 )
 KEYS = ("embeddings", "layers", *TEXT, "excluded")  # and `meta`
 SETTINGS = ("encoder", "layers", "pooling", "precision_asked", "limit", "augment")  # what a file to be replaced shares
+LARGE = 1 << 30  # bytes; vectors of this size stay in the file, which is mapped, and are not copied for each fold
 COMMON = ("encoder", "layers", "pooling", "precision")  # what files must share to be concatenated
 
 
@@ -90,6 +91,8 @@ class Embeddings:
 
     def take(self, clips: np.ndarray) -> "Embeddings":
         """The clips that a boolean or index array chooses."""
+        if clips.dtype == bool and clips.all():
+            return replace(self)
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
         return replace(self, **chosen)
 
@@ -176,6 +179,7 @@ def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, An
 def _vectors(path: Path, n: int, meta: dict[str, Any], layer: str, remedy: str) -> tuple[np.ndarray, str, np.ndarray]:
     """The vectors (of `layer`, or all), the hash of the whole array, and which clips (n,) are finite in all layers."""
     vectors, finite, start = np.empty(0, np.float32), np.empty(n, bool), 0
+    mapped = _mapped(path, meta, layer, remedy)
     with npz.opened(path, "embeddings", remedy) as (shape, dtype, blocks):
         if dtype != np.float32 or len(shape) != 3 or shape[:2] != (n, len(meta["layers"])) or 0 in shape:
             raise ArtifactError(f"{shown(path)}: embeddings are {dtype} {shape} for {n} clips: {remedy}")
@@ -183,13 +187,22 @@ def _vectors(path: Path, n: int, meta: dict[str, Any], layer: str, remedy: str) 
         for block in blocks:
             hashed.update(block.tobytes())
             stop = start + len(block)
-            taken = take_layer(block, meta["layers"], layer) if layer else block
-            if start == 0:
-                vectors = np.empty((n, *taken.shape[1:]), np.float32)
-            vectors[start:stop] = taken
+            if mapped is None:
+                taken = take_layer(block, meta["layers"], layer) if layer else block
+                if start == 0:
+                    vectors = np.empty((n, *taken.shape[1:]), np.float32)
+                vectors[start:stop] = taken
             finite[start:stop] = np.isfinite(block).all(axis=(1, 2))
             start = stop
-    return vectors, hashed.hexdigest(), finite
+    return vectors if mapped is None else mapped, hashed.hexdigest(), finite
+
+
+def _mapped(path: Path, meta: dict[str, Any], layer: str, remedy: str) -> np.ndarray | None:
+    """The vectors in the file itself, where they are large and no mean over layers has to be computed."""
+    source = npz.mapped(path, "embeddings", LARGE, remedy)
+    if source is None or source.ndim != 3 or (layer == "mean" and source.shape[1] > 1):
+        return None
+    return take_layer(source, meta["layers"], layer) if layer else source
 
 
 def concatenated(paths: list[Path], layer: str = "") -> Embeddings:

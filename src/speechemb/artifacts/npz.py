@@ -149,6 +149,27 @@ def opened(path: Path, name: str, remedy: str) -> Iterator[tuple[tuple[int, ...]
             yield shape, dtype, _rows(member, shape, dtype)
 
 
+def mapped(path: Path, name: str, least: int, remedy: str) -> np.ndarray | None:
+    """An array in the file itself, read-only, where it takes at least this many bytes and is stored uncompressed.
+
+    What replaces the file does not change it, as files are replaced by others, not overwritten.
+
+    Raises:
+        ArtifactError: as `opened`.
+    """
+    with _readable(path, remedy), zipfile.ZipFile(path) as archive:
+        _check_holds(path, archive, [name], remedy)
+        info = archive.getinfo(f"{name}.npy")
+        if info.file_size < least or info.compress_type != zipfile.ZIP_STORED:
+            return None
+        with archive.open(info) as member, open(path, "rb") as file:
+            shape, dtype = _header(member, name, path.stat().st_size)
+            file.seek(info.header_offset + 26)
+            before = 30 + sum(struct.unpack("<HH", file.read(4)))  # the member's own header, its name and extra field
+            start = info.header_offset + before + member.tell()
+        return np.memmap(path, dtype, "r", start, shape) if start % dtype.itemsize == 0 else None
+
+
 def _rows(member, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
     of_one = dtype.itemsize * int(np.prod(shape[1:]))
     for start in range(0, shape[0], ROWS):

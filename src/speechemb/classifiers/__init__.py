@@ -1,6 +1,6 @@
 """Step 3, the classifiers: estimators with `fit(x, y, group)`, `predict_proba(x)`, `save` and `load`, found by name.
 
-`x` is float32 (n, d), `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
+`x` is float32 (n, d), an array or, where it is large, `rows.Rows`; `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
 in any split made while fitting. Scaling is part of the estimator, so it sees the training part only. Settings are
 keyword arguments; their defaults are the untuned classifier, `SPACES` in `training/tuning.py` lists those that can be
 tuned. The SVM, logistic regression, the MLP and XGBoost weight classes inversely to their frequency. Models are saved
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from speechemb.classifiers.rows import Rows
 
 CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")  # what --classifier takes
 
@@ -39,9 +41,9 @@ _CLASSES = {
 class Classifier(Protocol):
     """What training and prediction need of a classifier."""
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Classifier: ...
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> Classifier: ...
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+    def predict_proba(self, x: np.ndarray | Rows) -> np.ndarray:
         """(n, K) float64; the predicted class is the largest."""
         ...
 

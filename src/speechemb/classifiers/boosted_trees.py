@@ -1,10 +1,12 @@
 """XGBoost: gradient-boosted trees."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from speechemb.classifiers import trees
+from speechemb.classifiers import rows, trees
+from speechemb.classifiers.rows import Rows
 
 
 class XGBoost:
@@ -26,7 +28,7 @@ class XGBoost:
             "colsample_bytree": columns,
         }
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "XGBoost":
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "XGBoost":
         from sklearn.utils.class_weight import compute_sample_weight
         from xgboost import XGBClassifier
 
@@ -40,11 +42,37 @@ class XGBoost:
             n_jobs=1,  # folds run in parallel, and trees built by two threads differ from those of one
             objective="multi:softprob" if self.n_classes > 2 else "binary:logistic",
         )
-        self.model.fit(x, y, sample_weight=compute_sample_weight("balanced", y))
+        weights = compute_sample_weight("balanced", y)
+        if isinstance(x, Rows):
+            self._fit_in_blocks(x, y, weights)
+        else:
+            self.model.fit(x, y, sample_weight=weights)
         return self
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        return self.model.predict_proba(x).astype(np.float64)
+    def _fit_in_blocks(self, x: Rows, y: np.ndarray, weights: np.ndarray) -> None:
+        """As the model's own `fit`, from blocks of rows; the limits of the bins are then merged from those of blocks."""
+        import xgboost
+
+        class Blocks(xgboost.DataIter):
+            def reset(self) -> None:
+                self.slices = x.slices()
+
+            def next(self, input_data: Any) -> bool:
+                if (some := next(self.slices, None)) is None:
+                    return False
+                input_data(data=x[some], label=y[some], weight=weights[some])
+                return True
+
+        parameters = self.model.get_xgb_params()
+        if self.n_classes > 2:
+            parameters["num_class"] = self.n_classes
+        binned = xgboost.QuantileDMatrix(Blocks(), max_bin=parameters["max_bin"], nthread=1)
+        booster = xgboost.train(parameters, binned, self.model.get_num_boosting_rounds())
+        self.model.load_model(booster.save_raw("json"))
+
+    def predict_proba(self, x: np.ndarray | Rows) -> np.ndarray:
+        found = [self.model.predict_proba(block) for block in rows.blocks(x)]
+        return np.concatenate(found).astype(np.float64)
 
     def save(self, folder: Path) -> None:
         # Written here: what XGBoost raises where a disk is full does not say so.

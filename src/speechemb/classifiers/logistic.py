@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from speechemb.classifiers import calibration, tensors
+from speechemb.classifiers import calibration, rows, tensors
+from speechemb.classifiers.rows import Rows
 from speechemb.classifiers.torch_layers import one_thread
 from speechemb.splits.folds import inner_split
 
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # C times the number of features
 MAX_ROTATED = 2048  # clips or features
+IN_CACHE = 1 << 21  # bytes of the block of a large matrix that is used twice, for the loss and for its gradient
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p)
 Weights = tuple[torch.Tensor, torch.Tensor]
 
@@ -29,16 +31,15 @@ class Logistic:
     def __init__(self, n_classes: int, seed: int, C: float | None = None, standardise: bool = True) -> None:
         self.n_classes, self.seed, self.C, self.standardise = n_classes, seed, C, standardise
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Logistic":
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "Logistic":
         self.features = x.shape[1]
         train, valid = inner_split(y, group, self.seed)
-        self._standardise(x[train])
-        inner, held_out = self._scaled(x[train]), self._scaled(x[valid])
-        found = []
+        inner, held_out, found = rows.part(x, train), rows.part(x, valid), []
+        self._standardise(inner)
         with one_thread():
-            part = _Part(inner, y[train], self.n_classes)
+            part = self._part(inner, y[train])
             for C in GRID if self.C is None else (self.C,):  # from the simplest, each starts where the last ended
-                logits = _logits(held_out, part.fitted(C / self.features, tolerance=1e-5))  # enough to choose
+                logits = self._logits(held_out, part.fitted(C / self.features, tolerance=1e-5))  # enough to choose
                 loss = _balanced_loss(logits, y[valid])
                 found.append((loss, C, logits))
                 if len(found) > 2 and found[-3][0] < min(found[-2][0], loss):
@@ -46,28 +47,36 @@ class Logistic:
             _, C, logits = min(found, key=lambda one: one[0])
             temperature = calibration.temperature(lambda t: logits / t, y[valid])
             self._standardise(x)
-            weights = _Part(self._scaled(x), y, self.n_classes).fitted(C / self.features, tolerance=1e-6)
+            weights = self._part(x, y).fitted(C / self.features, tolerance=1e-6)
         self.chosen = {"C": C}
         self.arrays |= {"weights": weights[0].T.contiguous().numpy(), "intercepts": weights[1].numpy()}
         self.arrays["temperature"] = np.array([temperature])
         return self
 
-    def _standardise(self, x: np.ndarray) -> None:
+    def _standardise(self, x: np.ndarray | Rows) -> None:
         mean, scale = np.zeros(self.features, np.float32), np.ones(self.features, np.float32)
         if self.standardise:
-            mean, scale = x.mean(axis=0), x.std(axis=0)
+            mean, scale = rows.moments(x)
             scale[scale <= 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1  # constant, apart from rounding
         self.arrays = {"mean": mean, "scale": scale}
+
+    def _part(self, x: np.ndarray | Rows, y: np.ndarray) -> "_Part | _LargePart":
+        if isinstance(x, Rows):
+            return _LargePart(x, self.arrays["mean"], self.arrays["scale"], y, self.n_classes)
+        return _Part(self._scaled(x), y, self.n_classes)
+
+    def _logits(self, x: np.ndarray | Rows, weights: Weights) -> np.ndarray:
+        return np.concatenate([linear(self._scaled(some), *weights).double().numpy() for some in rows.blocks(x)])
 
     def _scaled(self, x: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(((x - self.arrays["mean"]) / self.arrays["scale"]).astype(np.float32))
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+    def predict_proba(self, x: np.ndarray | Rows) -> np.ndarray:
         from scipy.special import softmax
 
         weights = torch.from_numpy(self.arrays["weights"]).T, torch.from_numpy(self.arrays["intercepts"])
         with one_thread():
-            logits = _logits(self._scaled(x), weights)
+            logits = self._logits(x, weights)
         return softmax(logits / self.arrays["temperature"].item(), axis=1)
 
     def save(self, folder: Path) -> None:
@@ -89,10 +98,6 @@ class Logistic:
         return self
 
 
-def _logits(x: torch.Tensor, weights: Weights) -> np.ndarray:
-    return linear(x, *weights).double().numpy()
-
-
 def _balanced_loss(logits: np.ndarray, y: np.ndarray) -> float:
     """Mean over the classes of their clips' cross-entropy, in nats."""
     from scipy.special import log_softmax
@@ -111,9 +116,7 @@ class _Part:
 
     def __init__(self, x: torch.Tensor, y: np.ndarray, n_classes: int) -> None:
         self.x, self.axes, self.squares = _rotated(x) if min(x.shape) <= MAX_ROTATED else (x, None, torch.zeros(1))
-        self.labels = torch.from_numpy(y.astype(np.int64))
-        counts = torch.bincount(self.labels, minlength=n_classes).clamp(min=1)
-        self.balance = (len(y) / (len(torch.unique(self.labels)) * counts))[self.labels].double()
+        self.labels, self.balance = _balanced(y, n_classes)
         self.last = torch.zeros(n_classes, self.x.shape[1]), torch.zeros(n_classes)
 
     def fitted(self, C: float, tolerance: float) -> Weights:
@@ -126,14 +129,7 @@ class _Part:
         scale = ((CURVATURE * self.squares + 1 / C) * C).rsqrt()
         x, clips = self.x * scale, len(self.x)
         weights, intercepts = (self.last[0] / scale).requires_grad_(), self.last[1].clone().requires_grad_()
-        optimizer = torch.optim.LBFGS(
-            [weights, intercepts],
-            max_iter=1000,
-            tolerance_grad=tolerance,
-            tolerance_change=1e-9,
-            history_size=20,
-            line_search_fn="strong_wolfe",
-        )
+        optimizer = _lbfgs(weights, intercepts, tolerance)
 
         def loss() -> torch.Tensor:
             optimizer.zero_grad()
@@ -146,6 +142,72 @@ class _Part:
         optimizer.step(loss)
         self.last = (weights * scale).detach(), intercepts.detach()
         return (self.last[0] if self.axes is None else self.last[0] @ self.axes.T), self.last[1]
+
+
+class _LargePart:
+    """As `_Part`, of rows that are too many to be copied or rotated: every evaluation of the loss reads them once.
+
+    A block is centred in the processor's cache; the features' scale is in the weights instead.
+    """
+
+    def __init__(self, x: Rows, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, n_classes: int) -> None:
+        self.x, self.mean, self.inverse = x, mean, torch.from_numpy(1 / scale)
+        self.labels, self.balance = _balanced(y, n_classes)
+        self.last = torch.zeros(n_classes, x.shape[1]), torch.zeros(n_classes)
+
+    def fitted(self, C: float, tolerance: float) -> Weights:
+        """As `_Part.fitted`."""
+        weights, intercepts = (one.clone().requires_grad_() for one in self.last)
+        optimizer, clips = _lbfgs(weights, intercepts, tolerance), len(self.x)
+
+        @torch.no_grad()
+        def loss() -> torch.Tensor:
+            entropy, by_weights, by_intercepts = self._entropy(weights * self.inverse, intercepts)
+            weights.grad = (by_weights * self.inverse + weights / C) / clips
+            intercepts.grad = by_intercepts / clips
+            return (entropy + weights.double().square().sum() / (2 * C)) / clips
+
+        optimizer.step(loss)
+        self.last = weights.detach(), intercepts.detach()
+        return self.last
+
+    def _entropy(self, weights: torch.Tensor, intercepts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The weighted cross-entropy summed over the clips (float64), and its gradients by weights and intercepts."""
+        entropy = torch.zeros((), dtype=torch.float64)
+        gradients = torch.zeros_like(weights), torch.zeros_like(intercepts)
+        held = np.empty((IN_CACHE // (4 * self.x.shape[1]) + 1, self.x.shape[1]), np.float32)
+        for some in self.x.slices(IN_CACHE):
+            block = held[: some.stop - some.start]
+            np.take(self.x.matrix, self.x.clips[some], axis=0, out=block, mode="clip")
+            block -= self.mean
+            clips = torch.from_numpy(block)
+            logs = linear(clips, weights, intercepts).double().log_softmax(dim=1)
+            labels, balance = self.labels[some], self.balance[some]
+            entropy -= logs.gather(1, labels[:, None])[:, 0] @ balance
+            errors = logs.exp()
+            errors[torch.arange(len(labels)), labels] -= 1
+            errors = (errors * balance[:, None]).float()
+            gradients[0].addmm_(errors.T, clips)
+            gradients[1].add_(errors.sum(dim=0))
+        return entropy, *gradients
+
+
+def _balanced(y: np.ndarray, n_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Class numbers (n,) int64 and weights (n,) float64, inverse to the frequency of the class."""
+    labels = torch.from_numpy(y.astype(np.int64))
+    counts = torch.bincount(labels, minlength=n_classes).clamp(min=1)
+    return labels, (len(y) / (len(torch.unique(labels)) * counts))[labels].double()
+
+
+def _lbfgs(weights: torch.Tensor, intercepts: torch.Tensor, tolerance: float) -> torch.optim.LBFGS:
+    return torch.optim.LBFGS(
+        [weights, intercepts],
+        max_iter=1000,
+        tolerance_grad=tolerance,
+        tolerance_change=1e-9,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
 
 
 def _rotated(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from speechemb.classifiers import tensors
+from speechemb.classifiers import rows, tensors
+from speechemb.classifiers.rows import Rows
 from speechemb.classifiers.torch_layers import Dropout, linear, one_thread
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
@@ -45,9 +46,10 @@ class Mlp:
         self.standardise = standardise
         self.shape = {"width": width, "dropout": dropout}
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Mlp":
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "Mlp":
         self.features = x.shape[1]
-        self.mean, self.scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+        self.mean, deviation = rows.moments(x)
+        self.scale = deviation + 1e-6
         if not self.standardise:  # the features are already standardised, see `--leak`
             self.mean, self.scale = np.zeros_like(self.mean), np.ones_like(self.scale)
         scaled = self._scaled(x)
@@ -58,20 +60,21 @@ class Mlp:
         self.epochs = round(sum(epochs) / len(epochs))
         return self
 
-    def _fit_one(self, x: torch.Tensor, y: np.ndarray, group: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
+    def _fit_one(self, x: "torch.Tensor | _Scaled", y: np.ndarray, group: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
         """One network, and the epochs that it was trained."""
         train, valid = inner_split(y, group, seed)
         generator = torch.Generator().manual_seed(seed)
         module = network(self.features, self.n_classes, generator, **self.shape)
         labels = torch.from_numpy(y[train].astype(np.int64))
-        return module, self._train(module, x[train], labels, x[valid], y[valid], generator)
+        parts = [x[clips] if isinstance(x, torch.Tensor) else x.part(clips) for clips in (train, valid)]
+        return module, self._train(module, parts[0], labels, parts[1], y[valid], generator)
 
     def _train(
         self,
         module: nn.Sequential,
-        x: torch.Tensor,
+        x: "torch.Tensor | _Scaled",
         y: torch.Tensor,
-        x_valid: torch.Tensor,
+        x_valid: "torch.Tensor | _Scaled",
         y_valid: np.ndarray,
         generator: torch.Generator,
     ) -> int:
@@ -98,10 +101,12 @@ class Mlp:
         module.load_state_dict(kept)
         return epoch
 
-    def _scaled(self, x: np.ndarray) -> torch.Tensor:
+    def _scaled(self, x: np.ndarray | Rows) -> "torch.Tensor | _Scaled":
+        if isinstance(x, Rows):
+            return _Scaled(x, self.mean, self.scale)
         return torch.from_numpy(((x - self.mean) / self.scale).astype(np.float32))
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+    def predict_proba(self, x: np.ndarray | Rows) -> np.ndarray:
         scaled = self._scaled(x)
         with one_thread():  # with several, MKL divides the sums by the load of the machine, and the last bits change
             return np.mean([_probabilities(module, scaled) for module in self.modules], axis=0)
@@ -145,6 +150,26 @@ def _shapes(dim: int, width: int, n_classes: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _probabilities(module: nn.Sequential, x: torch.Tensor) -> np.ndarray:
+class _Scaled:
+    """Standardised features of clips, each computed when it is asked for: indexing gives a tensor."""
+
+    def __init__(self, x: Rows, mean: np.ndarray, scale: np.ndarray) -> None:
+        self.x, self.mean, self.scale = x, mean, scale
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, clips: torch.Tensor | slice) -> torch.Tensor:
+        found = self.x[clips if isinstance(clips, slice) else clips.numpy()]
+        found -= self.mean
+        found /= self.scale
+        return torch.from_numpy(found)
+
+    def part(self, clips: np.ndarray) -> "_Scaled":
+        return _Scaled(self.x.part(clips), self.mean, self.scale)
+
+
+def _probabilities(module: nn.Sequential, x: torch.Tensor | _Scaled) -> np.ndarray:
     with torch.inference_mode():
-        return module(x).double().softmax(dim=1).numpy()
+        parts = [x] if isinstance(x, torch.Tensor) else (x[some] for some in x.x.slices())
+        return np.concatenate([module(one).double().softmax(dim=1).numpy() for one in parts])

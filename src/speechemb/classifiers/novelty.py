@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from speechemb.classifiers import tensors
+from speechemb.classifiers.rows import Rows
 
 AXES = 32
 MOST_CLIPS = 2000  # of the training clips, drawn with a fixed seed
@@ -24,7 +25,7 @@ NOTE = "unlike the training speech"
 class Novelty:
     """`arrays`: mean and scale (d,), axes (k, d), variances (k,), rest (1,), and the sorted scores (n,) held out."""
 
-    def fit(self, x: np.ndarray, speaker: np.ndarray) -> "Novelty":
+    def fit(self, x: np.ndarray | Rows, speaker: np.ndarray) -> "Novelty":
         """Fit on features (n, d) or (n, n_layers, dim) of clips, of which `speaker` (n,) names the speakers."""
         drawn = np.sort(np.random.default_rng(0).permutation(len(x))[:MOST_CLIPS])
         x, numbers = _flat(x[drawn]), np.unique(speaker[drawn], return_inverse=True)[1]

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.classifiers import calibration, tensors
+from speechemb.classifiers import calibration, rows, tensors
+from speechemb.classifiers.rows import Rows
 from speechemb.splits.folds import inner_split
 
 
@@ -36,58 +37,68 @@ class Svm:
     ) -> None:
         self.n_classes, self.seed, self.C, self.gamma, self.standardise = n_classes, seed, C, gamma, standardise
 
-    def fit(self, x: np.ndarray, y: np.ndarray, group: np.ndarray) -> "Svm":
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "Svm":
         train, valid = inner_split(y, group, self.seed)
-        self._fit(x[train], y[train])
-        margins, winner = self._margins_and_winner(x[valid])
+        self._fit(rows.part(x, train), y[train])
+        margins, winner = self._margins_and_winner(rows.part(x, valid))
         temperature = calibration.temperature(partial(_logits, margins, winner), y[valid])
         self._fit(x, y)
         self.arrays["temperature"] = np.array([temperature])
         return self
 
-    def _fit(self, x: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, x: np.ndarray | Rows, y: np.ndarray) -> None:
         from sklearn.preprocessing import StandardScaler
 
         dim = x.shape[1]
         mean, scale = np.zeros(dim), np.ones(dim)
         if self.standardise:
-            scaler = StandardScaler().fit(x)
+            scaler = StandardScaler()
+            for block in rows.blocks(x):
+                scaler.partial_fit(block)
             mean, scale = np.asarray(scaler.mean_), np.asarray(scaler.scale_)
         self.features = dim
         self.arrays = {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
         gamma = self.gamma / dim
-        machine = _svc()(C=self.C, gamma=gamma, class_weight="balanced").fit(self._scaled(x), y)
+        machine = _svc()(C=self.C, gamma=gamma, class_weight="balanced").fit(self._all_scaled(x), y)
         self.arrays["gamma"] = np.array([gamma])
         self.arrays["vectors"] = np.ascontiguousarray(machine.support_vectors_, dtype=np.float32)
         self.arrays["coefficients"], self.arrays["intercepts"] = _pairwise(machine)
 
+    def _all_scaled(self, x: np.ndarray | Rows) -> np.ndarray:
+        if isinstance(x, np.ndarray):
+            return self._scaled(x)
+        scaled = np.empty(x.shape, np.float32)
+        for some in x.slices():
+            scaled[some] = self._scaled(x[some])
+        return scaled
+
     def _scaled(self, x: np.ndarray) -> np.ndarray:
         return (x - self.arrays["mean"]) / self.arrays["scale"]
 
-    def decision_values(self, x: np.ndarray) -> np.ndarray:
+    def decision_values(self, x: np.ndarray | Rows) -> np.ndarray:
         """(n, K), equal to scikit-learn's `SVC.decision_function`: votes of the pairs, ties broken by the margins.
 
         With two classes, the single decision value and its negative.
         """
         return _votes(self._pairs(x), self.n_classes)
 
-    def _pairs(self, x: np.ndarray) -> np.ndarray:
+    def _pairs(self, x: np.ndarray | Rows) -> np.ndarray:
         """Decision values (n, pairs), positive for the pair's first class."""
         from sklearn.metrics.pairwise import rbf_kernel
         from sklearn.utils import gen_batches
 
         arrays = self.arrays
         products = [
-            rbf_kernel(self._scaled(x[rows]), arrays["vectors"], arrays["gamma"].item()) @ arrays["coefficients"]
-            for rows in gen_batches(len(x), 1024)  # bounds the memory: one kernel value per clip and support vector
+            rbf_kernel(self._scaled(x[some]), arrays["vectors"], arrays["gamma"].item()) @ arrays["coefficients"]
+            for some in gen_batches(len(x), 1024)  # bounds the memory: one kernel value per clip and support vector
         ]
         return np.concatenate(products) + arrays["intercepts"]
 
-    def _margins_and_winner(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _margins_and_winner(self, x: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarray]:
         pairs = self._pairs(x)
         return pairs @ _sides(self.n_classes), _votes(pairs, self.n_classes).argmax(axis=1)
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+    def predict_proba(self, x: np.ndarray | Rows) -> np.ndarray:
         from scipy.special import softmax
 
         margins, winner = self._margins_and_winner(x)

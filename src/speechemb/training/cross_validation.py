@@ -13,6 +13,7 @@ import pandas as pd
 from speechemb import classifiers
 from speechemb.artifacts.embeddings import Embeddings
 from speechemb.classifiers import Classifier
+from speechemb.classifiers.rows import Rows, taken
 from speechemb.errors import InputError
 from speechemb.labels import ordered
 from speechemb.layers import take_layer
@@ -36,10 +37,9 @@ class Task:
     layers: list[int] = field(default_factory=list)
     corpora: np.ndarray | None = None  # (n,); folds whose figures stand by corpus need it
 
-    def features(self, layer: str, clips: np.ndarray) -> np.ndarray:
+    def features(self, layer: str, clips: np.ndarray) -> np.ndarray | Rows:
         """The features of these clips: rows of `x`, or of one layer (or mix of layers) where `x` has all of them."""
-        x = take_layer(self.x, self.layers, layer) if self.x.ndim == 3 else self.x
-        return x[clips]
+        return taken(take_layer(self.x, self.layers, layer) if self.x.ndim == 3 else self.x, clips)
 
 
 @dataclass(frozen=True)

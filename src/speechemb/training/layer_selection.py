@@ -9,15 +9,18 @@ from collections.abc import Callable
 import numpy as np
 
 from speechemb.classifiers import Classifier
+from speechemb.classifiers.rows import Rows, part
 from speechemb.layers import take_layer
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
 
-def inner_uar(make: Callable[[], Classifier], x: np.ndarray, y: np.ndarray, group: np.ndarray, seed: int) -> float:
+def inner_uar(
+    make: Callable[[], Classifier], x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray, seed: int
+) -> float:
     """UAR on the validation part of the inner split, of a classifier fitted on the rest."""
     train, valid = inner_split(y, group, seed)
-    predicted = make().fit(x[train], y[train], group[train]).predict_proba(x[valid]).argmax(axis=1)
+    predicted = make().fit(part(x, train), y[train], group[train]).predict_proba(part(x, valid)).argmax(axis=1)
     return uar_of_numbers(y[valid], predicted)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from speechemb.classifiers import Classifier, class_of
+from speechemb.classifiers.rows import Rows
 from speechemb.errors import InputError
 from speechemb.training.layer_selection import inner_uar
 
@@ -55,7 +56,7 @@ def defaults(name: str) -> dict[str, Any]:
 def best_settings(
     name: str,
     make: Callable[..., Classifier],
-    x: np.ndarray,
+    x: np.ndarray | Rows,
     y: np.ndarray,
     group: np.ndarray,
     seed: int,
