@@ -13,10 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(script: str, *flags: str | Path) -> tuple[float, float]:
     """Seconds of wall time, and the largest resident set in MB, of `src/<script>` with these flags.
 
-    On Linux the latter is at least what the benchmark's own process holds: import nothing large there. Ends the
-    benchmark where the script fails; what the script prints is shown only then.
+    The latter is of the largest process where there are several. On Linux it is at least what the benchmark's own
+    process holds: import nothing large there. Ends the benchmark where the script fails; what the script prints is
+    shown only then.
     """
-    command = [sys.executable, str(ROOT / "src" / script), *map(str, flags)]
+    return timed([sys.executable, str(ROOT / "src" / script), *map(str, flags)])
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """As `run`, of any command."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         printed = process.stdout.read()

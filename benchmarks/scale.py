@@ -1,5 +1,7 @@
 """How time and peak memory of steps 1 to 3 grow with the number of clips: 1,000, 10,000 and 100,000 short ones.
 
+With --train, time and peak memory of step 3 alone on planted embeddings of a given size, such as 100000 8192.
+
 Writes  a table, and with --out a JSON file; clips and results go to a temporary folder (1 GB for 100,000 clips)
 
 Clips are 0.2 to 0.4 s of noise, by `--speakers` in four classes; the encoder is a small WavLM of random weights with
@@ -7,11 +9,14 @@ hidden states of 768 numbers, so that the rows have their real size. What is mea
 network, and whether anything is held that grows. Every step runs in a process of its own.
 
 Example: python benchmarks/scale.py --clips 1000 10000 100000 --out scale.json
+         python benchmarks/scale.py --train 100000 8192 --classifiers mlp --steps 1 --n-folds 2
 """
 
 import argparse
 import csv
 import json
+import multiprocessing
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,6 +31,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clips", nargs="+", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--speakers", type=int, default=40)
     parser.add_argument("--classifier", default="mlp", help="of step 3")
+    parser.add_argument("--train", nargs=2, type=int, metavar=("CLIPS", "FEATURES"), help="step 3 alone, of this size")
+    parser.add_argument("--classifiers", nargs="+", default=["mlp", "logistic"], help="of --train")
+    parser.add_argument("--steps", type=int, default=1000, help="of --train: epochs of the MLP, iterations of logistic")
+    parser.add_argument("--n-folds", type=int, default=5, help="of --train")
     parser.add_argument("--quick", action="store_true", help="200 and 400 clips")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args(argv)
@@ -36,6 +45,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    if args.train:
+        return train(args)
     from processes import make_model
 
     rows = []
@@ -47,6 +58,68 @@ def main(argv: list[str] | None = None) -> None:
             print_row(rows[-1])
     if args.out:
         args.out.write_text(json.dumps({"classifier": args.classifier, "rows": rows}, indent=2) + "\n")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Print wall time and peak memory of step 3, a line per classifier. The npz goes to a temporary folder."""
+    from processes import ROOT, timed
+
+    clips, features = args.train
+    limit = "; ".join(
+        [
+            "import runpy, sys",
+            f"sys.path.insert(0, {str(ROOT / 'src')!r})",
+            "from speechemb.classifiers import logistic, mlp",
+            f"mlp.MAX_EPOCHS, logistic.MAX_ITERATIONS = min({args.steps}, mlp.MAX_EPOCHS), {args.steps}",
+            "del sys.argv[0]",
+            "runpy.run_path(sys.argv[0], run_name='__main__')",
+        ]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        npz = Path(folder) / "embeddings.npz"
+        making = multiprocessing.get_context("spawn").Process(
+            target=make_npz, args=(npz, clips, features, args.speakers)
+        )
+        making.start()
+        making.join()
+        for name in args.classifiers:
+            flags = ["--npz-path", npz, "--classifier", name, "--n-folds", args.n_folds, "--results-dir", folder]
+            script = ROOT / "src" / "3_train_classifiers.py"
+            command = [script, *flags, "--models-dir", Path(folder) / "models"]
+            seconds, megabytes = timed([sys.executable, "-c", limit, *map(str, command)])
+            print(
+                f"{clips} x {features}, {name}, {args.n_folds} folds: {seconds:.0f} s, {megabytes:.0f} MB", flush=True
+            )
+
+
+class Planted:
+    """Rows (n, 1, features) float32 of noise with an offset for each class, made when they are read."""
+
+    ndim, dtype = 3, np.dtype(np.float32)
+
+    def __init__(self, numbers: np.ndarray, features: int) -> None:
+        self.numbers, self.shape = numbers, (len(numbers), 1, features)
+        self.means = 0.05 * np.random.default_rng(0).standard_normal((len(EMOTIONS), features), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        numbers = self.numbers[rows]
+        noise = np.random.default_rng(rows.start + 1).standard_normal((len(numbers), self.shape[2]), np.float32)
+        return (noise + self.means[numbers])[:, None]
+
+
+def make_npz(path: Path, clips: int, features: int, speakers: int) -> None:
+    """An npz as step 2 writes it, of planted rows."""
+    from processes import ROOT
+
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "support")]
+    import made
+
+    order = np.arange(clips)
+    rows = Planted(order // speakers % len(EMOTIONS), features)
+    made.npz(path, rows, np.array(EMOTIONS)[rows.numbers], [f"s{one}" for one in order % speakers])
 
 
 def measured(args: argparse.Namespace, folder: Path, clips: int, model: Path) -> dict:

@@ -276,6 +276,8 @@ def train_and_write(args, run, shown: str, bar) -> tuple[Path, Path | None] | No
         for row in rows if args.verbose else []:
             terminal.say(f"    {name} fold {row['fold']}: UAR {row['uar']:.3f}, accuracy {row['accuracy']:.3f}")
 
+    if line := run.warning(final=model is not None):
+        cli.log.warning("%s", line)
     outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=model is not None)
     run.write(outcome, stamp, results, folder)
     other_task = f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""

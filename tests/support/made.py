@@ -43,8 +43,9 @@ def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = 
 
     `encoder`: further keys of its identity.
     """
-    vectors = np.asarray(vectors, np.float32)
-    vectors = vectors[:, None, :] if vectors.ndim == 2 else vectors
+    if isinstance(vectors, (np.ndarray, list)):  # else something with a shape that makes rows when they are read
+        vectors = np.asarray(vectors, np.float32)
+        vectors = vectors[:, None, :] if vectors.ndim == 2 else vectors
     n = len(vectors)
     text = {
         "labels": np.asarray(labels, np.str_),
@@ -63,7 +64,7 @@ def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = 
         "encoder": {"tag": tag, "name": tag, "revision": "1", **sizes, **dict(encoder)},
         "layers": layers.tolist(),
         "pooling": ["mean"],
-        "vectors": float(vectors.astype(np.float64).sum()),
+        "vectors": float(vectors.astype(np.float64).sum()) if isinstance(vectors, np.ndarray) else vectors.shape[2],
     }
     stamp = provenance.stamp("embeddings", storage.SCHEMA, **content)
     meta = {**stamp, "precision": "fp32", "inputs": [], "encoder_source": "made"}

@@ -1,11 +1,11 @@
 """Step 3, the classifiers: estimators with `fit(x, y, group)`, `predict_proba(x)`, `save` and `load`, found by name.
 
-`x` is float32 (n, d), an array or, where it is large, `rows.Rows`; `y` int64 class numbers 0..K-1, `group` int64 (n,): clips of one group (speaker) stay together
-in any split made while fitting. Scaling is part of the estimator, so it sees the training part only. Settings are
-keyword arguments; their defaults are the untuned classifier, `SPACES` in `training/tuning.py` lists those that can be
-tuned. The SVM, logistic regression, the MLP and XGBoost weight classes inversely to their frequency. Models are saved
-as safetensors or as XGBoost's JSON, never as a pickle. Folds are fitted in parallel, so a fit uses one thread of its
-library where possible.
+`x` is float32 (n, d), an array or, where it is large, `rows.Rows`; `y` int64 class numbers 0..K-1, `group` int64 (n,):
+clips of one group (speaker) stay together in any split made while fitting. Scaling is part of the estimator, so it sees
+the training part only. Settings are keyword arguments; their defaults are the untuned classifier, `SPACES` in
+`training/tuning.py` lists those that can be tuned. The SVM, logistic regression, the MLP and XGBoost weight classes
+inversely to their frequency. Models are saved as safetensors or as XGBoost's JSON, never as a pickle. Folds are fitted
+in parallel, so a fit uses one thread of its library where possible.
 
 Importing this package loads the standard library only: step 3 takes the choices of `--classifier` from here.
 """

@@ -50,7 +50,7 @@ class XGBoost:
         return self
 
     def _fit_in_blocks(self, x: Rows, y: np.ndarray, weights: np.ndarray) -> None:
-        """As the model's own `fit`, from blocks of rows; the limits of the bins are then merged from those of blocks."""
+        """As the model's own `fit`, from blocks of rows: the limits of the bins are merged from those of blocks."""
         import xgboost
 
         class Blocks(xgboost.DataIter):

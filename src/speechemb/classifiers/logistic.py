@@ -13,6 +13,7 @@ from speechemb.splits.folds import inner_split
 
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # C times the number of features
 MAX_ROTATED = 2048  # clips or features
+MAX_ITERATIONS = 1000
 IN_CACHE = 1 << 21  # bytes of the block of a large matrix that is used twice, for the loss and for its gradient
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p)
 Weights = tuple[torch.Tensor, torch.Tensor]
@@ -202,7 +203,7 @@ def _balanced(y: np.ndarray, n_classes: int) -> tuple[torch.Tensor, torch.Tensor
 def _lbfgs(weights: torch.Tensor, intercepts: torch.Tensor, tolerance: float) -> torch.optim.LBFGS:
     return torch.optim.LBFGS(
         [weights, intercepts],
-        max_iter=1000,
+        max_iter=MAX_ITERATIONS,
         tolerance_grad=tolerance,
         tolerance_change=1e-9,
         history_size=20,

@@ -60,7 +60,9 @@ class Mlp:
         self.epochs = round(sum(epochs) / len(epochs))
         return self
 
-    def _fit_one(self, x: "torch.Tensor | _Scaled", y: np.ndarray, group: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
+    def _fit_one(
+        self, x: "torch.Tensor | _Scaled", y: np.ndarray, group: np.ndarray, seed: int
+    ) -> tuple[nn.Sequential, int]:
         """One network, and the epochs that it was trained."""
         train, valid = inner_split(y, group, seed)
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Matrices that are too large to be copied for every fold: a fold's part is the rows that it uses, taken block by block.
+"""Matrices too large to be copied for every fold: a fold's part is the rows that it uses, taken block by block.
 
 `Rows` is what `fit` and `predict_proba` get in place of an array where the features take `embeddings.LARGE` bytes or
 more. The functions here take either. Smaller features are arrays, copied for each fold, which is faster.
@@ -7,14 +7,12 @@ more. The functions here take either. Smaller features are arrays, copied for ea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import numpy as np
 
 from speechemb.artifacts import embeddings
 
 BLOCK = 1 << 25  # bytes of a block
-Matrix = TypeVar("Matrix", np.ndarray, "Rows")
 
 
 class Rows:
@@ -46,7 +44,7 @@ def taken(x: np.ndarray, clips: np.ndarray) -> np.ndarray | Rows:
     return Rows(x, clips) if x.ndim == 2 and x.nbytes >= embeddings.LARGE else x[clips]
 
 
-def part(x: Matrix, rows: np.ndarray) -> Matrix:
+def part(x: np.ndarray | Rows, rows: np.ndarray) -> np.ndarray | Rows:
     """Some rows, copied where `x` is an array."""
     return x[rows] if isinstance(x, np.ndarray) else x.part(rows)
 

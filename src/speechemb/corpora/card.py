@@ -12,9 +12,7 @@ from speechemb.labels import ordered
 LISTED = 100  # pairs of clips in the card; all of them are counted
 
 
-def card(
-    clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, alike: list[tuple[int, int]]
-) -> dict[str, Any]:
+def card(clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, alike: list[tuple[int, int]]) -> dict[str, Any]:
     """The card of these clips.
 
     `clips`: the columns of `metadata.METADATA_COLUMNS`. `levels` (n,): dB re full scale. `clipped` (n,): the share of

@@ -225,7 +225,10 @@ def _table(kept: list[Clip], found: Findings, places: list[int]) -> pd.DataFrame
         "audio_sha256": [found.sha256(place) for place in places],
     }
     return pd.DataFrame(
-        {name: columns[name] if name in columns else [getattr(clip, name) for clip in kept] for name in METADATA_COLUMNS}
+        {
+            name: columns[name] if name in columns else [getattr(clip, name) for clip in kept]
+            for name in METADATA_COLUMNS
+        }
     )
 
 

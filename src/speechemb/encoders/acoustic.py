@@ -18,8 +18,8 @@ import numpy as np
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
 from speechemb.compiled import share_cache
-from speechemb.processes import in_processes
 from speechemb.encoders.windows import Waveform
+from speechemb.processes import in_processes
 
 PERCENTILES = (5, 25, 50, 75, 95)
 WINDOW_S = 60

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.processes import in_processes
 from speechemb.encoders.windows import Waveform
 from speechemb.errors import InputError
+from speechemb.processes import in_processes
 
 _HIGHEST = np.float32(1 - 2**-15)  # of 16 bits
 

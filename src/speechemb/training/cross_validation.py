@@ -20,7 +20,7 @@ from speechemb.layers import take_layer
 from speechemb.metrics import classification
 from speechemb.splits.folds import Fold
 from speechemb.splits.protocols import voices_of
-from speechemb.training import layer_selection, tuning
+from speechemb.training import effort, layer_selection, tuning
 
 
 @dataclass
@@ -149,13 +149,11 @@ def cross_validated(
 ) -> Outcome:
     """Fit and test every fold and, with `final`, fit on all clips; `note` is called with each fold's rows of the log.
 
-    As many fits run in parallel as there are cores. Each draws from its own random generator, so the result does not
-    depend on what runs beside it.
+    As many fits run in parallel as there are cores, fewer where the memory does not hold them. Each draws from its own
+    random generator, so the result does not depend on what runs beside it.
     """
-    from joblib import cpu_count
-
     outcome = Outcome()
-    executor = ThreadPoolExecutor(cpu_count())
+    executor = ThreadPoolExecutor(effort.fits_at_once(recipe.classifier, task.x))
     try:
         tested = executor.map(partial(fit_and_test, recipe, task), folds)
         whole = executor.submit(fit, recipe, task, np.arange(len(task.y))) if final else None

@@ -5,18 +5,18 @@ are meant to tell minutes from days, not to predict a run.
 """
 
 import os
+import shlex
 
 import numpy as np
 
 from speechemb.artifacts import embeddings
+from speechemb.paths import STEP3
 
 # Bytes that a fit holds, for each number of its training part: a standardised copy and those of pairs of classes; bins.
 _HELD = {"svm": 8, "xgboost": 3}
 # Seconds of one core for each number (clips x features) of the training part; of the SVM, for each clip as well.
-_SECONDS = {"svm": 1.6e-10, "logistic": 2.0e-6, "mlp": 1.6e-6, "xgboost": 1.5e-6}
+_SECONDS = {"svm": 1.6e-10, "logistic": 2.0e-6, "mlp": 2.7e-6, "xgboost": 1.5e-6}
 LONG = 3600  # seconds from which a run is announced
-# What is advised in place of a long run, from the dearest to the cheapest.
-_CHEAPER = {"svm": "--classifier mlp", "superb": "", "logistic": "--layer mean", "mlp": "--layer mean"}
 
 
 def fits_at_once(name: str, x: np.ndarray) -> int:
@@ -30,24 +30,34 @@ def fits_at_once(name: str, x: np.ndarray) -> int:
     return max(1, min(cpu_count(), memory // 2 // need))
 
 
-def seconds(name: str, training_clips: list[int], features: int, side_by_side: int) -> float:
-    """A rough time of fits on so many training clips each, of the untuned classifier; 0 where no rate is known."""
-    rate = _SECONDS.get(name, 0.0)
-    powers = [clips ** (2 if name == "svm" else 1) for clips in training_clips]
-    rounds = -(-len(powers) // side_by_side)
-    return rate * features * max(powers, default=0) * rounds
+def seconds(name: str, clips: list[int], features: int, side_by_side: int) -> float:
+    """A rough time of untuned fits on so many training clips each; 0 for a classifier of which no rate is known."""
+    each = [_SECONDS.get(name, 0.0) * features * n ** (2 if name == "svm" else 1) for n in clips]
+    return max(sum(each) / side_by_side, max(each, default=0.0))
 
 
-def warning(name: str, training_clips: list[int], features: int, side_by_side: int) -> str:
-    """A line about a run that will take long, with the flag that makes it shorter; empty for other runs."""
-    expected = seconds(name, training_clips, features, side_by_side)
+def warning(name: str, clips: list[int], x: np.ndarray, files: list[str]) -> str:
+    """A line about a run that will take long, with a command that takes less; empty for other runs.
+
+    `clips`: of the training part of each fit. `x`: the features of all clips. `files`: the npz that they are in.
+    """
+    features, side_by_side = x.shape[-1], fits_at_once(name, x)
+    expected = seconds(name, clips, features, side_by_side)
     if expected < LONG:
         return ""
-    hours = expected / 3600
-    about = f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
-    why = ": its kernel grows with the square of the clips" if name == "svm" else ""
-    cheaper = _CHEAPER.get(name, "--classifier logistic")
+    names = [other for other in _SECONDS if other != name]
+    other = min(names, key=lambda one: seconds(one, clips, features, fits_at_once(one, x)))
+    less = seconds(other, clips, features, fits_at_once(other, x))
+    command = f"{STEP3} --npz-path {shlex.join(files)} --classifier {other}"
+    if less > expected / 2:
+        command, less = f"{STEP3} --npz-path {shlex.join(files)} --classifier {name} --n-folds 2", expected / 2
+    why = ", the square of the clips" if name == "svm" else ""
     return (
-        f"{name}: {len(training_clips)} fits on up to {max(training_clips)} clips x {features} features will take "
-        f"about {about} here{why}; " + (f"{cheaper} is cheaper" if cheaper else "")
+        f"{name}: {len(clips)} fits on up to {max(clips)} clips x {features} features take about {_words(expected)} on "
+        f"{side_by_side} cores{why}; {command} takes about {_words(less)}"
     )
+
+
+def _words(time: float) -> str:
+    minutes = time / 60
+    return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"

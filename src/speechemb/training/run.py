@@ -14,6 +14,7 @@ from speechemb.classifiers.novelty import Novelty
 from speechemb.metrics import calibration, classification
 from speechemb.speakers import genders_of, within_corpus
 from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides, voices_of
+from speechemb.training import effort
 from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions_frame
 
 
@@ -84,6 +85,15 @@ class TrainingRun:
     def makes_model(self) -> bool:
         """Whether a final model is fitted on all clips: not for cross-corpus runs, nor with deliberate leakage."""
         return self.protocol.cv != "cross-corpus" and not self.protocol.leak
+
+    def warning(self, final: bool) -> str:
+        """A line that says beforehand that the fits, with `final` also that of the model, will take long, or nothing.
+
+        It says so of untuned fits; each trial of `--tune` takes about as long as a fit.
+        """
+        clips = [len(fold.train) for fold in self.plan.folds] + [len(self.task.y)] * final
+        files = [source["path"] for source in self.plan.data.sources]
+        return effort.warning(self.recipe.classifier, clips, self.task.x, files)
 
     def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path, models: Path) -> Path:
         """Model, log, the tables of trials and layer weights where there are any, and the predictions; their path.
