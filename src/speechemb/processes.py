@@ -1,9 +1,11 @@
 """Work on all cores in processes of their own, which end with the process that started them, however that ends."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -25,7 +27,22 @@ def streamed(work: Callable[..., Any], tasks: Iterable[tuple], at_once: Any = "a
     parent = os.getpid()
     # max_nbytes=None: recordings go to the processes by pipe, else files in memory keep all of them to the end
     pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None, return_as="generator")
-    yield from pool(delayed(_watched)(parent, work, *task) for task in tasks)
+    with _without_interrupts():
+        results = pool(delayed(_watched)(parent, work, *task) for task in tasks)
+    yield from results
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C while processes start, which they inherit: it ends this process alone, and that ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _watched(parent: int, work: Callable[..., Any], *task: Any) -> Any:
