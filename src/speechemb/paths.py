@@ -41,8 +41,9 @@ def output(path: str | Path) -> Path:
 
 def shown(path: str | Path) -> str:
     """The path for artifacts and messages: with `/`, relative to the root if it lies inside it."""
-    path = _absolute(Path(path))
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+    text = str(_absolute(Path(path)))
+    inside = text.removeprefix(f"{ROOT}{os.sep}")  # by Path.relative_to, 100,000 clips take seconds
+    return inside if text == inside else inside.replace(os.sep, "/")
 
 
 def typed_here(text: str) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +49,15 @@ def canonical_json(value: Any) -> str:
 def fingerprint(**content: Any) -> str:
     """SHA-256 over everything that determines an artifact's content: input hashes, flags, model revision."""
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def fingerprint_of_list(name: str, items: Iterable[Any]) -> str:
+    """`fingerprint(name=[*items])`, with one item at a time in memory."""
+    digest = hashlib.sha256(f"{{{canonical_json(name)}:[".encode())
+    for number, item in enumerate(items):
+        digest.update(("," * (number > 0) + canonical_json(item)).encode())
+    digest.update(b"]}")
+    return digest.hexdigest()
 
 
 @cache

@@ -85,16 +85,22 @@ def pairs(sketches: np.ndarray, seconds: np.ndarray, vector: Callable[[int], np.
     found = []
     for start in range(0, len(order), _BLOCK):
         stop = min(start + _BLOCK, len(order))
+        some, half = _halved(sketches[order[start:stop]])
+        some = np.column_stack([some, half, np.ones_like(half)])
         for other in range(start, int(ends[stop - 1]), _BLOCK):
-            for i, j in _alike(sketches[order[start:stop]], sketches[order[other : other + _BLOCK]]):
+            others, half = _halved(sketches[order[other : other + _BLOCK]])
+            others = np.column_stack([others, np.ones_like(half), half])
+            # minus half of the squared distance, at least that of one recording; 5e-4 is for rounding
+            near = some @ others.T >= -(1 - SAME) - 5e-4
+            if not near.any():  # much faster than to look for where
+                continue
+            for i, j in zip(*np.nonzero(near), strict=True):
                 if start + i < other + j < ends[start + i]:
                     found.append((int(order[start + i]), int(order[other + j])))
     return sorted((min(pair), max(pair)) for pair in found if vector(pair[0]) @ vector(pair[1]) > SAME)
 
 
-def _alike(some: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
-    """Index pairs of the sketches that are as close as those of one recording."""
-    some, others = some.astype(np.float32), others.astype(np.float32)
-    squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
-    near = squares - 2 * (some @ others.T) <= 2 * (1 - SAME) + 1e-3  # the last is for rounding
-    return list(zip(*(axis.tolist() for axis in np.nonzero(near)), strict=True))
+def _halved(sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sketches in float32, and minus half of their squared lengths."""
+    wide = sketches.astype(np.float32)
+    return wide, -np.square(wide).sum(axis=1) / 2

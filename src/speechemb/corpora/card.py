@@ -25,8 +25,8 @@ def card(clips: pd.DataFrame, levels: np.ndarray, clipped: np.ndarray, alike: li
     single = [str(name) for name, n in zip(table.index, n_emotions, strict=True) if n == 1]
     single = single if clips.emotion.nunique() > 1 else []
     exact = _identical(clips)
-    ids, digests = clips.clip_id.tolist(), clips.audio_sha256.tolist()
-    near_ids = [[ids[i], ids[j]] for i, j in alike if digests[i] != digests[j]]
+    ids, digests = clips.clip_id, clips.audio_sha256
+    near_ids = [[ids.iloc[i], ids.iloc[j]] for i, j in alike if digests.iloc[i] != digests.iloc[j]]
     return {
         "clips": len(clips),
         "emotions": {label: int((clips.emotion == label).sum()) for label in ordered(clips.emotion)},
@@ -76,7 +76,8 @@ def warnings(found: dict[str, Any]) -> list[str]:
 
 def _identical(clips: pd.DataFrame) -> list[list[str]]:
     """Pairs of clips whose files are the same: the first of them with each of the others."""
-    groups = clips.groupby("audio_sha256", sort=False).clip_id.apply(list)
+    twins = clips[clips.audio_sha256.duplicated(keep=False)]
+    groups = [part.clip_id.tolist() for _, part in twins.groupby("audio_sha256", sort=False)]
     return [[names[0], other] for names in groups for other in names[1:]]
 
 

@@ -78,15 +78,18 @@ def _prepared(corpus: Corpus, clips: list[Clip], found: Findings, settings: dict
         raise InputError(_nothing_left(corpus, clips, None if wanted == "all" else wanted))
     _warn_of_missing(corpus, clips)
     table = _table([clips[place] for place in places], found, places)
-    names = zip(table.clip_id.tolist(), table.audio_sha256.tolist(), strict=True)
+    names = ([clips[place].clip_id, found.sha256(place)] for place in places)
     content = {"corpus": corpus.name, "source": corpus.source, **settings}
-    content["clips_sha256"] = provenance.fingerprint(clips=[[name, digest] for name, digest in names])
+    content["clips_sha256"] = provenance.fingerprint_of_list("clips", names)
 
     @lru_cache(maxsize=4096)
     def vector(i: int) -> np.ndarray:
-        return fingerprint_of(clips[places[i]].path)
+        return fingerprint_of(clips[i].path)
 
-    alike = fingerprint.pairs(found.sketch[places], found.seconds[places], vector)
+    kept = np.isin(np.arange(len(clips)), places)
+    found.sketch[~kept] = np.nan
+    row = np.cumsum(kept) - 1
+    alike = [(int(row[i]), int(row[j])) for i, j in fingerprint.pairs(found.sketch, found.seconds, vector)]
     described = card.card(table, found.level_db[places], found.clipped[places], alike)
     return Prepared(corpus.name, table, _excluded(clips), content, described)
 
