@@ -43,7 +43,9 @@ def shown(path: str | Path) -> str:
     """The path for artifacts and messages: with `/`, relative to the root if it lies inside it."""
     text = str(_absolute(Path(path)))
     inside = text.removeprefix(f"{ROOT}{os.sep}")  # by Path.relative_to, 100,000 clips take seconds
-    return inside if text == inside else inside.replace(os.sep, "/")
+    if text == inside:
+        return "." if text == str(ROOT) else text
+    return inside.replace(os.sep, "/")
 
 
 def typed_here(text: str) -> str:
