@@ -89,9 +89,10 @@ class TrainingRun:
     def warning(self, final: bool) -> str:
         """A line that says beforehand that the fits, with `final` also that of the model, will take long, or nothing.
 
-        It says so of untuned fits; each trial of `--tune` takes about as long as a fit.
+        A trial of `--tune` counts as a fit.
         """
         clips = [len(fold.train) for fold in self.plan.folds] + [len(self.task.y)] * final
+        clips *= 1 + self.recipe.trials
         files = [source["path"] for source in self.plan.data.sources]
         return effort.warning(self.recipe.classifier, clips, self.task.x, files)
 
