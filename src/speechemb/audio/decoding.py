@@ -143,6 +143,8 @@ def _blocks(sound: soundfile.SoundFile, path: str | Path, least: int) -> Iterato
         while len(block := sound.read(frames, dtype="float32", always_2d=True)):
             n += len(block)
             yield _mono(block)
+            if sound.seekable() and n >= sound.frames:  # another read would give nothing, slowly
+                break
     except soundfile.SoundFileError:
         raise AudioError(path, "cannot be decoded to the end (truncated or damaged)") from None
     # The length of an MP3 may be a guess; `least` is counted.

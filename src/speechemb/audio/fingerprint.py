@@ -34,6 +34,9 @@ class Fingerprint:
             return
         samples = np.concatenate([self._rest, block])
         n = min(len(samples) // self._size, self._left)
+        if not self._powers and n < _SHORTEST:  # perhaps a short clip, which has no fingerprint
+            self._rest = samples
+            return
         frames, self._rest = samples[: n * self._size].reshape(n, self._size), samples[n * self._size :]
         spectrum = np.fft.rfft(frames)
         self._powers.append((spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ self._bands)

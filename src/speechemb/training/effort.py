@@ -48,7 +48,8 @@ def warning(name: str, clips: list[int], x: np.ndarray, files: list[str]) -> str
     why = ", the square of the clips" if name == "svm" else ""
     return (
         f"{name}: {len(clips)} fits on up to {max(clips)} clips x {features} features take about {_words(expected)} on "
-        f"{side_by_side} cores{why}" + _cheaper(name, clips, x, f"{STEP3} --npz-path {shlex.join(files)}", expected)
+        f"{side_by_side} {'core' if side_by_side == 1 else 'cores'}{why}"
+        + _cheaper(name, clips, x, f"{STEP3} --npz-path {shlex.join(files)}", expected)
     )
 
 
