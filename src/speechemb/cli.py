@@ -79,6 +79,11 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str)
     Paths are given as from the root.
     """
     args = parser.parse_args(argv)
+    for name, value in vars(args).items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Path) and (url := paths.remote(one)):
+                flag = f"--{name.replace('_', '-')}"
+                parser.error(f"{flag} {url}: only audio is read from object storage, where a table of step 1 lists it")
     words = [f"src/{Path(script).name}"]
     places = [action.dest for action in parser._actions if not action.option_strings]
     words += [_from_root(one) for name in places for one in getattr(args, name)]

@@ -7,7 +7,7 @@ import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from speechemb.paths import ROOT, SRC
 
@@ -34,10 +34,15 @@ LIBRARIES = (
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file, as `sha256sum` prints it."""
     with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):  # Python 3.10 has no hashlib.file_digest
-            digest.update(block)
-        return digest.hexdigest()
+        return sha256(file)
+
+
+def sha256(file: BinaryIO) -> str:
+    """Hex SHA-256 of an open file, from where it is to its end."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):  # Python 3.10 has no hashlib.file_digest
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:

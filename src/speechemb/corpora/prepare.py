@@ -19,7 +19,7 @@ from speechemb import terminal
 from speechemb.artifacts import provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import decoding
-from speechemb.audio.files import cell_of_path, irregular, printable
+from speechemb.audio.files import AudioError, cell_of_path, opened, printable
 from speechemb.audio.fingerprint import Fingerprint
 from speechemb.audio.measures import MAX_PEAK, Measures
 from speechemb.corpora import Clip, Corpus, card
@@ -211,10 +211,11 @@ def _check_lfs(corpus: Corpus, clips: list[Clip]) -> None:
 def _hash(clip: Clip) -> str:
     """SHA-256 of the file; empty if it is empty or cannot be read, which `examine` reports."""
     try:
-        if clip.excluded == NOT_UTF8 or irregular(clip.path) or not clip.path.stat().st_size:
+        if clip.excluded == NOT_UTF8:
             return ""
-        return provenance.sha256_file(clip.path)
-    except (OSError, ValueError):
+        with opened(clip.path) as file:
+            return provenance.sha256(file) if os.fstat(file.fileno()).st_size else ""
+    except (AudioError, OSError):
         return ""
 
 
