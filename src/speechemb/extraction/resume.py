@@ -59,9 +59,13 @@ class Rows:
         return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[rows])
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
-        mapped = np.load(self.path, mmap_mode="r+", allow_pickle=False)
-        mapped[rows] = values
-        mapped.flush()
+        # Not through a map: what is written to a file is on a disk of the network when the file is closed.
+        row_bytes = values[:1].nbytes
+        with open(self.path, "r+b") as file:
+            start = os.fstat(file.fileno()).st_size - len(self) * row_bytes
+            for row, value in zip(rows.tolist(), values, strict=True):
+                file.seek(start + row * row_bytes)
+                file.write(np.ascontiguousarray(value, self.dtype))
 
 
 class Partial:
