@@ -4,8 +4,9 @@ Writes  a table, and with --out a JSON file; clips and rows go to a temporary fo
 
 Two machines of one core each are started on this one. Their rate is taken between the tenth batch and the last, without
 the start and the loading of the encoder. The driver's part is measured with workers that answer at once: processor time
-of its loop for sending a batch and taking the answer, wall time for writing it. In the simulation a worker computes a batch as long
-as measured (or as `--batch-time` says), waits for the driver, which serves one answer at a time, and gets the next.
+of its loop for sending a batch and taking the answer, wall time for writing it. In the simulation a worker computes a
+batch as long as measured (or as `--batch-time` says), waits for the driver, which serves one answer at a time, and gets
+the next.
 
 Example: python benchmarks/cluster.py --clips 400 --batch-time 2.4 --out cluster.json
 """
