@@ -60,12 +60,12 @@ class Rows:
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
         # Not through a map: what is written to a file is on a disk of the network when the file is closed.
-        row_bytes = values[:1].nbytes
+        row_bytes = self.dtype.itemsize * self.shape[1] * self.shape[2]
         with open(self.path, "r+b") as file:
             start = os.fstat(file.fileno()).st_size - len(self) * row_bytes
             for row, value in zip(rows.tolist(), values, strict=True):
                 file.seek(start + row * row_bytes)
-                file.write(np.ascontiguousarray(value, self.dtype))
+                file.write(np.asarray(value, self.dtype).tobytes())
 
 
 class Partial:
