@@ -27,6 +27,8 @@ ONLY_IN = {
     "datasets": ("huggingface", "corpora/hub", "encoders/pretrained"),
     "jinja2": ("reports/page/build",),
     "umap": ("visualization/projection",),
+    "ray": ("extraction/cluster",),
+    "fsspec": ("audio/remote",),
     "librosa": ("encoders/acoustic", "audio/augmentation"),  # these and umap call `compiled.share_cache` first
 }
 

@@ -16,7 +16,10 @@ from speechemb.errors import InputError
 
 log = logging.getLogger("speechemb")
 
-OUTPUT = ("out", "out_dir", "results_dir", "models_dir", "overwrite", "verbose", "device", "batch_seconds")
+OUTPUT = (
+    *("out", "out_dir", "results_dir", "models_dir", "overwrite", "verbose"),
+    *("device", "batch_seconds", "shard", "ray"),
+)
 # What can be wrong with a disk or a path; other errors of the operating system are bugs.
 DISK_ERRORS = {
     errno.ENOSPC,
@@ -76,6 +79,11 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str] | None, script: str)
     Paths are given as from the root.
     """
     args = parser.parse_args(argv)
+    for name, value in vars(args).items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Path) and (url := paths.remote(one)):
+                flag = f"--{name.replace('_', '-')}"
+                parser.error(f"{flag} {url}: only audio is read from object storage, where a table of step 1 lists it")
     words = [f"src/{Path(script).name}"]
     places = [action.dest for action in parser._actions if not action.option_strings]
     words += [_from_root(one) for name in places for one in getattr(args, name)]
@@ -118,6 +126,15 @@ def whole(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
     return int(text)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """argparse type: `3/16`, the third of sixteen parts."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= index <= count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 3/16")
+    return index, count
 
 
 def seed(text: str) -> int:

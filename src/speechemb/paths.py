@@ -19,6 +19,24 @@ STEP2 = "python src/2_wavlm_feature_extraction.py"
 STEP3 = "python src/3_train_classifiers.py"
 
 
+# Object storage that audio is read from, through fsspec. memory:// is that of the process, for tests.
+_REMOTE = re.compile(r"(s3|gs|abfs|memory):/+(.+)", re.DOTALL)
+
+
+def remote(path: str | Path) -> str | None:
+    """The URL, as in `s3://bucket/a.wav`, of a file in object storage; None for a path of this machine.
+
+    A `Path` of such a URL has a single `/` behind the colon, and is relative.
+    """
+    match = _REMOTE.fullmatch(path.as_posix() if isinstance(path, Path) else path)
+    return f"{match[1]}://{match[2]}" if match else None
+
+
+def located(text: str) -> Path:
+    """The path of an audio file that an artifact's column `path` names: below the root, or in object storage."""
+    return Path(text) if remote(text) else ROOT / text
+
+
 def existing(path: str | Path) -> Path:
     """Absolute path of an input: relative to the working folder if it exists there, else to the root.
 
@@ -41,6 +59,8 @@ def output(path: str | Path) -> Path:
 
 def shown(path: str | Path) -> str:
     """The path for artifacts and messages: with `/`, relative to the root if it lies inside it."""
+    if url := remote(path):
+        return url
     text = str(_absolute(Path(path)))
     inside = text.removeprefix(f"{ROOT}{os.sep}")  # by Path.relative_to, 100,000 clips take seconds
     if text == inside:

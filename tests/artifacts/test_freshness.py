@@ -170,18 +170,24 @@ def test_commands_are_given_as_typed_in_the_working_folder(monkeypatch, capsys):
         assert cli.run(wrong) == 1 and expected in capsys.readouterr().err
 
 
+def begun(out, settings):
+    partial = resume.Partial(out, (2, 1, 3), settings)
+    partial.begin(overwrite=False)
+    return partial
+
+
 def test_an_unfinished_folder_that_was_being_removed_is_no_run(tmp_path):
     """Killed between the removal of `rows.npy` and the rest: the next run begins anew instead of writing zeros."""
     out, settings = tmp_path / "a.npz", {"fingerprint": "1"}
     batches, rows = [np.array([0]), np.array([1])], np.ones((1, 1, 3), np.float32)
-    partial = resume.Partial(out, (2, 1, 3), settings, overwrite=False)
+    partial = begun(out, settings)
     for number, batch in enumerate(batches):
         partial.store(number, batch, rows, "fp32")
-    assert resume.Partial(out, (2, 1, 3), settings, overwrite=False).done(batches) == {0, 1}
+    assert begun(out, settings).done(batches) == {0, 1}
     for gone in ("rows.npy", "plan.json", "precision.txt"):
         shutil.copytree(partial.folder, tmp_path / "kept")
         (partial.folder / gone).unlink()
-        again = resume.Partial(out, (2, 1, 3), settings, overwrite=False)
+        again = begun(out, settings)
         assert again.done(batches) == (set() if gone != "precision.txt" else {0, 1})
         shutil.rmtree(partial.folder)
         (tmp_path / "kept").rename(partial.folder)
@@ -189,11 +195,11 @@ def test_an_unfinished_folder_that_was_being_removed_is_no_run(tmp_path):
 
 def test_a_damaged_row_of_an_unfinished_run_is_computed_again(tmp_path):
     batches = [np.array([0]), np.array([1])]
-    partial = resume.Partial(tmp_path / "a.npz", (2, 1, 3), {}, overwrite=False)
+    partial = begun(tmp_path / "a.npz", {})
     for number, batch in enumerate(batches):
         partial.store(number, batch, np.full((1, 1, 3), number + 1, np.float32), "fp32")
     partial.rows[np.array([1])] = np.zeros((1, 1, 3), np.float32)
-    assert resume.Partial(tmp_path / "a.npz", (2, 1, 3), {}, overwrite=False).done(batches) == {0}
+    assert begun(tmp_path / "a.npz", {}).done(batches) == {0}
 
 
 def test_two_runs_of_one_output_do_not_mix(tmp_path):

@@ -142,7 +142,7 @@ def test_an_unfinished_run_with_copies_goes_on_to_the_same_bytes(script, metadat
         patch.setattr(Acoustic, "embed", cut_short)
         step2(script, metadata, tmp_path / "cut.npz", *flags)
     plan = json.loads((tmp_path / "cut.npz.partial" / "plan.json").read_text())
-    assert plan["shape"][0] == 32 and len((tmp_path / "cut.npz.partial" / "done.txt").read_text().splitlines()) == 3
+    assert plan["clips"] == 32 and len((tmp_path / "cut.npz.partial" / "done.txt").read_text().splitlines()) == 3
     step2(script, metadata, tmp_path / "cut.npz", *flags)
     assert (tmp_path / "cut.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
 

@@ -259,7 +259,7 @@ def test_an_unfinished_run_of_other_settings_is_not_thrown_away(script, metadata
     partial.mkdir()
     (partial / "plan.json").write_text('{"fingerprint":"other"}')
     (partial / "done.txt").write_text(f"0 {64 * '0'}\n")
-    with pytest.raises(InputError, match="unfinished run with another fingerprint.*--overwrite"):
+    with pytest.raises(InputError, match="unfinished run with another augment, .*--overwrite"):
         step2(script, metadata, out, "--model", "acoustic")
     assert (partial / "done.txt").exists()
 

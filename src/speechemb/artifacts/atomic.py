@@ -175,6 +175,24 @@ def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder that counts only as a whole.
+
+    It is renamed first: a kill in between leaves none of it under its name. Another process may sweep it meanwhile.
+    """
+    trash = folder.with_name(f".{folder.name}{SUFFIX}")
+    _remove_with_others(trash)
+    if os.path.lexists(folder):
+        os.rename(folder, trash)
+        _remove_with_others(trash)
+
+
+def _remove_with_others(path: Path) -> None:
+    while os.path.lexists(path):
+        with suppress(FileNotFoundError):
+            remove(path)
+
+
 def check_writable(folder: Path) -> None:
     """Write a byte where `folder` is or will be made, and remove it: what cannot be written is said before computing.
 

@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import BinaryIO
 
+from speechemb.audio.remote import fetched
 from speechemb.errors import InputError
-from speechemb.paths import existing, shown
+from speechemb.paths import existing, remote, shown
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,11 @@ def opened(path: str | Path) -> BinaryIO:
 
     Raises:
         AudioError: it is missing, of another kind, or cannot be read.
+        InputError: it is in object storage, which cannot be read.
     """
     try:
+        if url := remote(path):
+            return fetched(url)
         if kind := irregular(path):
             raise AudioError(path, f"cannot be read ({kind}, not a file)")
         return open(path, "rb")
@@ -171,7 +175,9 @@ def printable(text: str) -> str:
 
 
 def is_lfs_pointer(path: str | Path) -> bool:
-    """Whether a file is the 130-byte stand-in of a git clone without LFS; False if it cannot be read."""
+    """Whether a file is the 130-byte stand-in of a git clone without LFS; False if it cannot be read, or is remote."""
+    if remote(path):
+        return False
     try:
         with opened(path) as file:
             return file.read(len(LFS_HEAD)) == LFS_HEAD

@@ -3,8 +3,9 @@
 Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored, but for columns
 that make a row a part of a file, such as `start` and `end`: they are refused. In those four, UNKNOWN words count as
 unknown. Paths are relative to the CSV's folder, or else to the project's root; they may have Windows' backslashes, and
-their letters may be composed or decomposed. Fields are separated by commas, tabs, semicolons or bars; the encoding is
-UTF-8, with or without byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
+their letters may be composed or decomposed. URLs of object storage (`s3://bucket/a.wav`) are read through fsspec.
+Fields are separated by commas, tabs, semicolons or bars; the encoding is UTF-8, with or without byte-order mark. The
+corpus is named after the file: `My Clips.csv` -> `my_clips`.
 """
 
 import csv
@@ -22,7 +23,7 @@ from speechemb.audio.files import is_formula, table_text
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical
-from speechemb.paths import ROOT, shown
+from speechemb.paths import ROOT, remote, shown
 
 REQUIRED = ("path", "emotion")
 OPTIONAL = ("speaker", "session", "sentence", "gender")
@@ -171,7 +172,13 @@ def _is_segment(column: str) -> bool:
 
 
 def _locate(file: Path, text: str) -> Path:
-    """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root."""
+    """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root. Or a remote one."""
+    if url := remote(text):
+        if url != remote(Path(text)) or ".." in Path(text).parts or "::" in url:
+            raise InputError(
+                f"{shown(file)}: path {text} is not the plain URL of a file: write it without //, .. or ::"
+            )
+        return Path(text)
     # os.path, because Path.exists raises for names that are not valid file names, and Path joins slowly
     for folder in (file.parent, ROOT):
         for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
@@ -210,8 +217,9 @@ def _names(file: Path, paths: list[Path]) -> list[str]:
         raise InputError(f"{shown(file)} lists a file twice: {first(twice)}: keep one row of each")
     if len(set(names := [path.stem for path in paths])) == len(names):
         return names
-    common = Path(os.path.commonpath([path.parent for path in paths]))
-    within = [path.relative_to(common) for path in paths]
+    rooted = [Path("/", path) for path in paths]  # URLs are relative
+    common = os.path.commonpath([path.parent for path in rooted])
+    within = [path.relative_to(common) for path in rooted]
     if len(set(names := [path.with_suffix("").as_posix() for path in within])) == len(names):
         return names
     return [path.as_posix() for path in within]

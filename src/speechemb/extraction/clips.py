@@ -10,7 +10,7 @@ from speechemb.artifacts import metadata
 from speechemb.audio import augmentation, recording
 from speechemb.audio.recording import Recording
 from speechemb.errors import InputError, first
-from speechemb.paths import PROCESSED, ROOT, shown
+from speechemb.paths import PROCESSED, located, shown
 
 # String array of the npz -> column of the table of clips.
 COLUMNS = {
@@ -56,7 +56,7 @@ def waveforms_of(clips: pd.DataFrame) -> list[np.ndarray | Recording]:
     A long recording is given as a `Recording`, except its augmented copies: those are held in memory as a whole.
     """
     waveforms = [
-        recording.load(ROOT / path, expected_sha256=digest)
+        recording.load(located(path), expected_sha256=digest)
         for path, digest in zip(clips["path"], clips["audio_sha256"], strict=True)
     ]
     return [

@@ -2,8 +2,7 @@
 
 `<out>.partial/` holds `rows.npy`, with one row per clip in the order of the metadata; `done.txt`, with the number of
 each finished batch and the hash of its rows; `precision.txt`; and `plan.json`, with the settings, the code and the
-library versions. A folder without a plan is not a run: the plan is written last, and before a folder is removed it is
-renamed.
+library versions. A folder without a plan is not a run: the plan is written last.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from speechemb.artifacts import npz, provenance
-from speechemb.artifacts.atomic import SUFFIX, atomic, remove
+from speechemb.artifacts.atomic import atomic, discard
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -60,26 +59,38 @@ class Rows:
         return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[rows])
 
     def __setitem__(self, rows: np.ndarray, values: np.ndarray) -> None:
-        mapped = np.load(self.path, mmap_mode="r+", allow_pickle=False)
-        mapped[rows] = values
-        mapped.flush()
+        # Not through a map: what is written to a file is on a disk of the network when the file is closed.
+        row_bytes = self.dtype.itemsize * self.shape[1] * self.shape[2]
+        with open(self.path, "r+b") as file:
+            start = os.fstat(file.fileno()).st_size - len(self) * row_bytes
+            for row, value in zip(rows.tolist(), values, strict=True):
+                file.seek(start + row * row_bytes)
+                file.write(np.asarray(value, self.dtype).tobytes())
 
 
 class Partial:
-    """The folder `<out>.partial`."""
+    """The folder `<out>.partial`. Nothing is read or written before a method is called."""
 
-    def __init__(self, out: Path, shape: tuple[int, int, int], settings: dict[str, Any], overwrite: bool):
+    def __init__(self, out: Path, shape: tuple[int, int, int], settings: dict[str, Any]) -> None:
         self.folder = folder_of(out)
         self.done_file = self.folder / "done.txt"
+        self.precision_file = self.folder / "precision.txt"
         self.rows = Rows(self.folder / "rows.npy", shape)
         settings = {**settings, "versions": provenance.versions(), "code": provenance.code_sha256()}
-        plan = self._plan()
-        if plan is not None and self._recorded() and not overwrite:
-            self._check(plan, settings)
+        self.settings = json.loads(provenance.canonical_json(settings))
+
+    def begin(self, overwrite: bool) -> None:
+        """Resume the run that the folder holds, or begin a new one.
+
+        Raises:
+            InputError: it holds finished batches of a run with other settings, and `overwrite` is not given.
+        """
+        if self._plan() is not None and self._recorded() and not overwrite:
+            self.check("finish that run with its own flags")
             if self._has_rows():
                 return
         self.remove()
-        self._begin(settings)
+        self._begin()
 
     def _plan(self) -> dict[str, Any] | None:
         """The settings of the run that the folder holds; None where it holds none, or a damaged one."""
@@ -89,19 +100,25 @@ class Partial:
             return None
         return plan if isinstance(plan, dict) else None
 
-    def _begin(self, settings: dict[str, Any]) -> None:
+    def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows.create()
         with atomic(self.folder / "plan.json") as temporary:  # last: a folder without it is not a run
-            temporary.write_text(provenance.canonical_json(settings), encoding="utf-8")
+            temporary.write_text(provenance.canonical_json(self.settings), encoding="utf-8")
 
-    def _check(self, found: dict[str, Any], settings: dict[str, Any]) -> None:
-        different = [key for key in settings if found.get(key) != settings[key]]
+    def check(self, remedy: str) -> None:
+        """Raise an InputError where the folder holds a run with other settings."""
+        plan = self._plan()
+        different = [key for key in self.settings if plan is not None and plan.get(key) != self.settings[key]]
         if different:
             raise InputError(
-                f"{shown(self.folder)} holds an unfinished run with another {', '.join(different)}: finish that run "
-                "with its own flags, write to another --out, or discard it with --overwrite"
+                f"{shown(self.folder)} holds an unfinished run with another {', '.join(different)}: {remedy}, write to "
+                "another --out, or discard it with --overwrite"
             )
+
+    def claims_all(self, n_batches: int) -> bool:
+        """Whether a run with these settings has recorded all its batches; only `done` looks at their rows."""
+        return self._plan() == self.settings and self._recorded().keys() >= set(range(n_batches))
 
     def _has_rows(self) -> bool:
         """Whether the file of rows is there, and whole."""
@@ -126,19 +143,15 @@ class Partial:
     def store(self, number: int, indices: np.ndarray, rows: np.ndarray, precision: str) -> None:
         """Write a batch's rows to the disk, and only then its number and their hash."""
         self.rows[indices] = rows
-        if not self._recorded():
-            with atomic(self.folder / "precision.txt") as temporary:
+        if not self.precision_file.is_file():
+            with atomic(self.precision_file) as temporary:
                 temporary.write_text(precision)
         with open(self.done_file, "a") as file:
             file.write(f"{number} {_hash(rows)}\n")
 
     def remove(self) -> None:
-        """Delete the folder. It is renamed first: a kill in between must not leave a run without its finished rows."""
-        trash = self.folder.with_name(f".{self.folder.name}{SUFFIX}")
-        remove(trash)
-        if os.path.lexists(self.folder):
-            os.rename(self.folder, trash)
-            remove(trash)
+        """Delete the folder."""
+        discard(self.folder)
 
 
 def _text(path: Path) -> str:

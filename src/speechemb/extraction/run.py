@@ -5,6 +5,7 @@ one.
 """
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,18 @@ from speechemb.extraction.clips import columns_of, waveforms_of
 from speechemb.extraction.resume import Partial
 
 log = logging.getLogger(__name__)
+
+# Clips, and of the batches to compute the numbers and the clips' places -> number and rows of each, in any order.
+Compute = Callable[[pd.DataFrame, dict[int, np.ndarray]], Iterable[tuple[int, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to compute: the clips, the places (int64) of those of each batch, and what the batches follow."""
+
+    clips: pd.DataFrame
+    batches: list[np.ndarray]
+    batch_seconds: float
 
 
 @dataclass
@@ -56,57 +69,85 @@ class ExtractionRun:
         stamp = provenance.stamp("embeddings", storage.SCHEMA, self.command, **self.content)
         return {**stamp, "inputs": self.inputs}
 
-    def extract(self, clips: pd.DataFrame, excluded: pd.DataFrame, out: Path, batch_seconds: int, overwrite: bool):
-        """Compute what `<out>.partial` does not hold yet, write `out`, and remove the partial folder."""
+    def plan(self, clips: pd.DataFrame, batch_seconds: float) -> Plan:
+        """The clips, their augmented copies included, and their division into batches."""
         clips = augmentation.with_copies(clips, self.copies)
-        shape = (len(clips), len(self.layers), self.model.dim * len(self.methods))
-        settings = {"fingerprint": self.stamp()["fingerprint"], "batch_seconds": batch_seconds, "shape": list(shape)}
-        partial = Partial(out, shape, settings, overwrite)
-        windowed = self._windowed(clips)
-        if windowed:
+        if windowed := self._windowed(clips):
             window = self.model.identity["window_s"]
             log.info("%d of %d clips are longer than %d s: embedded in windows", windowed, len(clips), window)
-        self.fill(partial, clips, batch_seconds)
-        meta = {**self.stamp(), "precision": self.model.precision, "encoder_source": self.source}
-        meta["windowed_clips"] = windowed
-        rows: Any = partial.rows  # read like an array, some rows at a time
-        embeddings.write(out, rows, columns_of(clips, excluded, self.layers), meta)
+        return Plan(clips, plan_batches(clips["duration_s"].to_numpy(), batch_seconds), batch_seconds)
+
+    def partial(self, out: Path, plan: Plan, n_rows: int) -> Partial:
+        """The folder for an unfinished run of `n_rows` of the plan's clips."""
+        settings = {**self.content, "batch_seconds": plan.batch_seconds, "clips": len(plan.clips)}
+        return Partial(out, (n_rows, *self._row), settings)
+
+    @property
+    def _row(self) -> tuple[int, int]:
+        """Layers and dimensions of a clip."""
+        return len(self.layers), self.model.dim * len(self.methods)
+
+    def extract(
+        self, plan: Plan, excluded: pd.DataFrame, out: Path, overwrite: bool, compute: Compute | None = None
+    ) -> None:
+        """Compute what `<out>.partial` does not hold yet, write `out`, and remove the partial folder.
+
+        `compute`: another way to compute batches than `self.compute`.
+        """
+        partial = self.partial(out, plan, len(plan.clips))
+        partial.begin(overwrite)
+        self.fill(partial, plan.clips, plan.batches, compute or self.compute)
+        self.write(out, partial.rows, plan, excluded, self.model.precision)
         partial.remove()
 
-    def fill(self, partial: Partial, clips: pd.DataFrame, batch_seconds: float) -> None:
+    def write(self, out: Path, rows: Any, plan: Plan, excluded: pd.DataFrame, precision: str) -> None:
+        """Write the npz; `rows` is read like an array (clips, layers, dimensions), some rows at a time."""
+        meta = {**self.stamp(), "precision": precision, "encoder_source": self.source}
+        meta["windowed_clips"] = self._windowed(plan.clips)
+        embeddings.write(out, rows, columns_of(plan.clips, excluded, self.layers), meta)
+
+    def fill(self, partial: Partial, clips: pd.DataFrame, batches: list[np.ndarray], compute: Compute) -> None:
         """Compute the batches that `partial` lacks, with a progress bar over the seconds of audio.
 
         Raises:
             InputError: the encoder gives numbers that are not finite.
         """
         seconds = clips["duration_s"].to_numpy()
-        batches = plan_batches(seconds, batch_seconds)
         done = partial.done(batches)
         stored = np.concatenate([batches[number] for number in sorted(done)] or [np.empty(0, int)])
-        todo = [(number, batch) for number, batch in enumerate(batches) if number not in done]
+        todo = {number: batch for number, batch in enumerate(batches) if number not in done}
+        clips_done = len(stored)
+        with ProgressBar(seconds.sum(), seconds[stored].sum()) as bar:
+            for number, rows in compute(clips, todo):
+                partial.store(number, batches[number], rows, self.model.precision)
+                clips_done += len(batches[number])
+                bar.add(seconds[batches[number]].sum(), f"{clips_done}/{len(clips)} clips")
+
+    def compute(self, clips: pd.DataFrame, todo: dict[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """Number and rows of each batch, computed in this process."""
         computed = in_order(
-            lambda batch: self._embed(clips.iloc[batch]),
-            [batch for _, batch in todo],
+            lambda batch: embedded(self.model, clips.iloc[batch], self.layers, self.methods),
+            todo.values(),
             self.model.workers,
             first_alone=not self.model.settled,
             start=self.model.start_worker,
         )
-        clips_done = len(stored)
-        with ProgressBar(seconds.sum(), seconds[stored].sum()) as bar:
-            for (number, batch), rows in zip(todo, computed, strict=True):
-                partial.store(number, batch, rows, self.model.precision)
-                clips_done += len(batch)
-                bar.add(seconds[batch].sum(), f"{clips_done}/{len(clips)} clips")
-
-    def _embed(self, clips: pd.DataFrame) -> np.ndarray:
-        """(clips, layers, dimensions) float32 of one batch."""
-        with failures.memory(f"embedding {len(clips)} clips of {clips['duration_s'].sum():.0f} s together"):
-            given: Any = waveforms_of(clips) if self.model.reads_audio else clips["clip_id"].tolist()
-            rows = self.model.embed(given, self.layers, self.methods)
-        failures.check_finite(rows, clips["clip_id"].tolist(), self.model.precision)
-        return rows
+        return zip(todo, computed, strict=True)
 
     def _windowed(self, clips: pd.DataFrame) -> int:
         """How many clips the encoder cuts into windows."""
         window = self.model.identity.get("window_s")
         return 0 if window is None else int((clips["duration_s"] > window).sum())
+
+
+def embedded(model: Encoder, clips: pd.DataFrame, layers: list[int], methods: list[str]) -> np.ndarray:
+    """(clips, layers, dimensions) float32 of one batch.
+
+    Raises:
+        InputError: a recording cannot be read, the memory is too small, or a number of the encoder is not finite.
+    """
+    with failures.memory(f"embedding {len(clips)} clips of {clips['duration_s'].sum():.0f} s together"):
+        given: Any = waveforms_of(clips) if model.reads_audio else clips["clip_id"].tolist()
+        rows = model.embed(given, layers, methods)
+    failures.check_finite(rows, clips["clip_id"].tolist(), model.precision)
+    return rows

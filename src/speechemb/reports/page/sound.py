@@ -35,7 +35,7 @@ class Sounds:
 
 def files_of(clips: Clips) -> dict[int, Path]:
     """The audio files of the clips, by number; only of those that lie where step 1 found them."""
-    places = ((number, paths.ROOT / path) for number, path in enumerate(clips.table["path"]) if path)
+    places = ((number, paths.located(path)) for number, path in enumerate(clips.table["path"]) if path)
     return {number: place for number, place in places if place.is_file()}
 
 
