@@ -1,9 +1,9 @@
 """Fast products with fixed weights, and layer norm: what the networks of this package are built from.
 
 On x86 CPUs with AVX-512, weights are packed once for oneDNN, and bias, GELU and residual sum are part of the product.
-These are the operators that torch.compile emits. Elsewhere plain torch does the same: on CPUs with AVX2 alone, where
-torch's products come from MKL, that is the faster way (figures in benchmarks/README.md). Which of the two is used
-depends on the processor and the precision alone, never on a measurement, so that the same bytes come out every time.
+These are the operators that torch.compile emits. Elsewhere plain torch does the same: on CPUs with AVX2 alone, oneDNN's
+product with GELU inside takes longer than product and GELU apart (figures in benchmarks/README.md). Which of the two
+is used depends on the processor and the precision alone, never on a measurement, so that the same bytes come out.
 """
 
 import platform
@@ -72,7 +72,7 @@ class Convolution:
 
 
 def gelu_(x: torch.Tensor) -> torch.Tensor:
-    """GELU in place: a result in fresh memory takes four times as long on a CPU."""
+    """GELU in place, because a result in fresh memory takes longer on a CPU."""
     return torch.ops.aten.gelu_(x)
 
 
