@@ -1,9 +1,9 @@
 """Fast products with fixed weights, and layer norm: what the networks of this package are built from.
 
-On x86 CPUs with AVX-512, weights are packed once for oneDNN, and bias, GELU and residual sum are part of the product.
-These are the operators that torch.compile emits. Elsewhere plain torch does the same: on CPUs with AVX2 alone, oneDNN's
-product with GELU inside takes longer than product and GELU apart (figures in benchmarks/README.md). Which of the two
-is used depends on the processor and the precision alone, never on a measurement, so that the same bytes come out.
+On x86 CPUs, weights are packed once for oneDNN. With AVX-512, GELU and residual sum are part of the product: these are
+the operators that torch.compile emits. With AVX2 alone, oneDNN's product with GELU inside takes longer than product and
+GELU apart (figures in benchmarks/README.md). Which is used depends on the processor and the precision alone, never on a
+measurement, so that the same bytes come out.
 """
 
 import platform
@@ -20,20 +20,21 @@ class Linear:
         self.weight = weight.detach().to(dtype)
         self.bias = None if bias is None else bias.detach().to(dtype)
         self.gelu = gelu
-        self.packed = packs(self.weight)
+        self.packed, self.fused = packs(self.weight), fuses(self.weight)
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight)
 
     def __call__(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
-        if self.packed and residual is not None:
+        if self.fused and residual is not None:
             return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+        if self.fused and self.gelu:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")
         if self.packed:
-            post = ("gelu", [], "none") if self.gelu else ("none", [], "")
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *post)
-        if residual is not None:  # the product is added to the sum: one pass over the result less
-            sums = residual.clone() if self.bias is None else residual + self.bias
-            return sums.addmm_(x, self.weight.t())
-        x = F.linear(x, self.weight, self.bias)
+            x = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        else:
+            x = F.linear(x, self.weight, self.bias)
+        if residual is not None:
+            return x.add_(residual)
         return gelu_(x) if self.gelu else x
 
 
@@ -51,24 +52,8 @@ class Convolution:
         self.linear = Linear(weight.transpose(1, 2).flatten(1), bias, dtype, gelu)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        width, linear = x.shape[1], self.linear
-        summed = x.device.type == "cpu" and x.dtype == torch.float32 and not linear.packed
-        if not summed or self.kernel <= self.stride or width == 1:
-            return linear(x.flatten().unfold(0, self.kernel * width, self.stride * width))
-        # MKL takes no matrix whose rows overlap, so that torch would copy it. The parts of the rows that are `stride`
-        # frames wide do not overlap: their products are summed up, without a copy.
-        frames = (len(x) - self.kernel) // self.stride + 1
-        sums = x.new_empty(frames, len(linear.weight))
-        for first in range(0, self.kernel, self.stride):
-            size = min(self.stride, self.kernel - first) * width
-            rows = x[first:].as_strided((frames, size), (self.stride * width, 1))
-            weight = linear.weight[:, first * width : first * width + size].t()
-            start = linear.bias if first == 0 else sums
-            if start is None:
-                torch.mm(rows, weight, out=sums)
-            else:
-                torch.addmm(start, rows, weight, out=sums)
-        return gelu_(sums) if linear.gelu else sums
+        width = x.shape[1]
+        return self.linear(x.flatten().unfold(0, self.kernel * width, self.stride * width))
 
 
 def gelu_(x: torch.Tensor) -> torch.Tensor:
@@ -77,16 +62,19 @@ def gelu_(x: torch.Tensor) -> torch.Tensor:
 
 
 def packs(weight: torch.Tensor) -> bool:
-    """Whether oneDNN's packed and fused products are the fastest for this weight: in fp32 on x86 CPUs with AVX-512, and
-    in bf16 where the CPU supports it."""
+    """Whether oneDNN's packed products can be used for this weight: in fp32, and in bf16 where the CPU supports it."""
     mkldnn = torch.ops.mkldnn
     if weight.device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
         return False
     if not torch.backends.mkldnn.enabled or not hasattr(mkldnn, "_linear_pointwise"):
         return False
-    if weight.dtype == torch.float32:
-        return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and mkldnn._is_mkldnn_bf16_supported())
+
+
+def fuses(weight: torch.Tensor) -> bool:
+    """Whether what follows a packed product is quicker inside it than apart."""
+    with_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return packs(weight) and (weight.dtype == torch.bfloat16 or with_avx512)
 
 
 def layer_norm(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:

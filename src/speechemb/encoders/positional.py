@@ -1,6 +1,6 @@
 """The positional convolution of WavLM, HuBERT and wav2vec 2.0: a grouped convolution with a kernel of 128 frames.
 
-Where oneDNN's packed convolution is not the fastest way (see `kernels.packs`), a CPU computes it as products of Fourier
+Where oneDNN's packed convolution is not the fastest way (see `kernels.fuses`), a CPU computes it as products of Fourier
 transforms, piece by piece (overlap-save, Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7): a tenth of
 the operations, with the same rounding error.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from speechemb.encoders.kernels import gelu_, packs
+from speechemb.encoders.kernels import fuses, gelu_
 
 STEP = 32  # frames: lengths are rounded up to a multiple, because each new length costs oneDNN 40 ms
 # On processors with AMX, oneDNN's grouped bf16 convolution gives wrong numbers for groups of fewer channels (cosine
@@ -33,7 +33,7 @@ class PositionalConvolution:
         self.dtype = torch.float32 if weight.shape[1] < MIN_GROUP_CHANNELS else dtype
         self.bias = bias.to(self.dtype)
         self.weight = weight[:, :, None].to(bias.device, self.dtype)
-        self.packed = packs(self.weight) and self.gelu
+        self.packed = fuses(self.weight) and self.gelu
         self.fourier: _Fourier | None = None
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
