@@ -15,7 +15,8 @@ Example: python benchmarks/scale.py --clips 1000 10000 100000 --out scale.json
 import argparse
 import csv
 import json
-import multiprocessing
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -68,7 +69,6 @@ def train(args: argparse.Namespace) -> None:
     limit = "; ".join(
         [
             "import runpy, sys",
-            f"sys.path.insert(0, {str(ROOT / 'src')!r})",
             "from speechemb.classifiers import logistic, mlp",
             f"mlp.MAX_EPOCHS, logistic.MAX_ITERATIONS = min({args.steps}, mlp.MAX_EPOCHS), {args.steps}",
             "del sys.argv[0]",
@@ -77,11 +77,11 @@ def train(args: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         npz = Path(folder) / "embeddings.npz"
-        making = multiprocessing.get_context("spawn").Process(
-            target=make_npz, args=(npz, clips, features, args.speakers)
-        )
-        making.start()
-        making.join()
+        # In a process of its own, whose memory is not counted.
+        code = "import sys, scale; scale.make_npz(sys.argv[1], *map(int, sys.argv[2:]))"
+        folders = os.pathsep.join(str(ROOT / name) for name in ("benchmarks", "tests/support"))
+        making = [sys.executable, "-c", code, npz, clips, features, args.speakers]
+        subprocess.run([str(word) for word in making], check=True, env={**os.environ, "PYTHONPATH": folders})
         for name in args.classifiers:
             flags = ["--npz-path", npz, "--classifier", name, "--n-folds", args.n_folds, "--results-dir", folder]
             script = ROOT / "src" / "3_train_classifiers.py"
@@ -110,16 +110,13 @@ class Planted:
         return (noise + self.means[numbers])[:, None]
 
 
-def make_npz(path: Path, clips: int, features: int, speakers: int) -> None:
+def make_npz(path: str | Path, clips: int, features: int, speakers: int) -> None:
     """An npz as step 2 writes it, of planted rows."""
-    from processes import ROOT
-
-    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "support")]
-    import made
+    import made  # of tests/support
 
     order = np.arange(clips)
     rows = Planted(order // speakers % len(EMOTIONS), features)
-    made.npz(path, rows, np.array(EMOTIONS)[rows.numbers], [f"s{one}" for one in order % speakers])
+    made.npz(Path(path), rows, np.array(EMOTIONS)[rows.numbers], [f"s{one}" for one in order % speakers])
 
 
 def measured(args: argparse.Namespace, folder: Path, clips: int, model: Path) -> dict:

@@ -39,7 +39,12 @@ DISK_ERRORS = {
     errno.ETXTBSY,
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-IMPORT_NAMES = {"scikit-learn": "sklearn", "scikit-learn-intelex": "sklearnex", "umap-learn": "umap"}
+IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
+    "scikit-learn-intelex": "sklearnex",
+    "umap-learn": "umap",
+    "xgboost-cpu": "xgboost",
+}
 
 
 class _Words(argparse.Action):
