@@ -12,16 +12,16 @@ import os
 import pkgutil
 import resource
 import shutil
-import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from forked import wait
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {path.name[0]: path.stem for path in sorted((ROOT / "src").glob("[1-5]_*.py"))} | {"predict": "predict"}
@@ -184,29 +184,6 @@ def warm() -> None:
     graph = indices.astype(np.int32), np.take_along_axis(distances, indices, axis=1)
     for n_dims in (2, 3):
         projection.coordinates(x, graph, n_dims, seed=0)
-
-
-def wait(child: int, seconds: float) -> tuple[int, bool]:
-    """Exit code of a child (negative: the signal that ended it), and whether it had to be killed."""
-    end, pause = time.monotonic() + seconds, 0.001
-    while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        if time.monotonic() > end:
-            for kill in (os.killpg, os.kill):  # the child may not have its own group yet
-                try:
-                    kill(child, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), True
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
-    try:
-        os.killpg(child, signal.SIGKILL)  # what it started and did not wait for
-    except (ProcessLookupError, PermissionError):
-        pass
-    return os.waitstatus_to_exitcode(status), False
 
 
 def tree(folder: Path) -> dict[str, str]:

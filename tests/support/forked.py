@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,8 @@ def run(
         server = _server()
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
-        code = json.loads(server.stdout.readline())
-        if code is None:
+        code, hung = json.loads(server.stdout.readline())
+        if hung:
             raise subprocess.TimeoutExpired(words, timeout)
         out, err = (Path(name).read_text(errors="replace") for name in streams[1:])
     return subprocess.CompletedProcess(command, code, out, err)
@@ -51,7 +52,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _become(words, env, cwd, streams)
-        print(json.dumps(_end(child, timeout)), flush=True)
+        print(json.dumps(wait(child, timeout)), flush=True)
 
 
 def _import_libraries() -> None:
@@ -63,13 +64,27 @@ def _import_libraries() -> None:
     import torch.distributed.tensor  # noqa: F401  and this
 
 
-def _end(child: int, timeout: float) -> int | None:
-    """The exit code of a child (negative: the signal that ended it); None where it had to be killed."""
-    signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
-    signal.setitimer(signal.ITIMER_REAL, timeout)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = signal.setitimer(signal.ITIMER_REAL, 0)[0]
-    return code if left else None
+def wait(child: int, seconds: float) -> tuple[int, bool]:
+    """Exit code of a child (negative: the signal that ended it), and whether it had to be killed."""
+    end, pause = time.monotonic() + seconds, 0.001
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() > end:
+            for kill in (os.killpg, os.kill):  # the child may not have its own group yet
+                try:
+                    kill(child, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), True
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    try:
+        os.killpg(child, signal.SIGKILL)  # what it started and did not wait for
+    except (ProcessLookupError, PermissionError):
+        pass
+    return os.waitstatus_to_exitcode(status), False
 
 
 def _become(words: list[str], env: dict[str, str], cwd: str, streams: list[str]) -> None:
