@@ -44,9 +44,11 @@ rm -f "$stamp"
 log=.venv/install.log
 : >"$log"
 
-# uv downloads side by side and unpacks quickly; what it cannot install, pip tries. It does not read pip's settings.
+# uv downloads side by side and unpacks quickly; what it cannot install, pip tries. uv does not read pip's settings, so
+# the index and the links are handed on.
 .venv/bin/python -m pip install --disable-pip-version-check uv >>"$log" 2>&1
-pip_setting() { .venv/bin/python -m pip config list 2>/dev/null | sed -n "s/.*\.$1='\(.*\)'\$/\1/p" | tail -1; }
+settings="$(.venv/bin/python -m pip config list 2>/dev/null)"
+pip_setting() { sed -n "s/.*\.$1='\(.*\)'\$/\1/p" <<<"$settings" | tail -1; }
 index="$(pip_setting index-url)" links="$(pip_setting find-links)"
 [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
 [ -z "$links" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$links}"
