@@ -84,9 +84,8 @@ class _Fourier:
         counts = [-(-len(clip) // self.hop) for clip in clips]
         pieces = torch.cat([self._pieces(clip, n) for clip, n in zip(clips, counts, strict=True)])
         frequencies, groups, width, _ = self.weights.shape
-        spectra = (
-            torch.fft.rfft(pieces).unflatten(1, (groups, width)).permute(3, 1, 0, 2)
-        )  # (frequencies, groups, n, in)
+        # (frequencies, groups, n, in)
+        spectra = torch.fft.rfft(pieces).unflatten(1, (groups, width)).permute(3, 1, 0, 2)
         products = torch.bmm(spectra.flatten(0, 1), self.weights.flatten(0, 1))
         products = products.view(frequencies, groups, len(pieces), width).permute(2, 1, 3, 0).flatten(1, 2)
         found = torch.fft.irfft(products, n=self.size)[:, :, : self.hop].transpose(1, 2)  # (n, hop, D)
