@@ -170,13 +170,11 @@ def warm() -> None:
     import optuna  # noqa: F401
     import seaborn  # noqa: F401
     import torch  # noqa: F401
-    import transformers
     import xgboost  # noqa: F401
 
     from speechemb.encoders import acoustic
     from speechemb.visualization import projection
 
-    transformers.WavLMModel  # noqa: B018  it is imported at the first use
     acoustic.functionals(np.random.default_rng(0).normal(size=4000).astype(np.float32))
     x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))

@@ -27,6 +27,27 @@ def test_help_shows_flags_with_defaults_and_imports_nothing_heavy(name):
     assert "(default: None)" not in done.stdout
 
 
+@pytest.mark.slow
+def test_fast_encoders_and_classifiers_import_neither_transformers_nor_torchs_compiler():
+    code = """
+import sys
+import numpy as np
+from speechemb import encoders
+from speechemb.classifiers.logistic import Logistic
+from speechemb.classifiers.mlp import Mlp
+draw = np.random.default_rng(0)
+encoder = encoders.load("wavlm_nano", "cpu", "fp32")
+x = np.concatenate([encoder.embed([draw.normal(size=1600).astype(np.float32)], [0], ["mean"])[0] for _ in range(24)])
+y, speakers = np.tile([0, 1], 12), np.repeat(list("abcdef"), 4)
+for classifier in (Logistic, Mlp):
+    assert classifier(2, 0).fit(x, y, speakers).predict_proba(x).shape == (24, 2)
+print({"transformers", "torch._dynamo"} & sys.modules.keys())
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.stdout == "set()\n", done.stderr
+
+
 def test_there_are_six_scripts():
     assert len(SCRIPTS) == 6 and [name[0] for name in SCRIPTS[:5]] == list("12345")
 

@@ -60,8 +60,7 @@ def _import_libraries() -> None:
     import scipy.stats  # noqa: F401
     import sklearn.svm  # noqa: F401
     import soundfile  # noqa: F401
-    import torch._dynamo  # noqa: F401  transformers' models import it
-    import torch.distributed.tensor  # noqa: F401  and this
+    import torch  # noqa: F401
 
 
 def wait(child: int, seconds: float) -> tuple[int, bool]:

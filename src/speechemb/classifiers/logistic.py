@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from speechemb.classifiers import calibration, rows, tensors
 from speechemb.classifiers.rows import Rows
-from speechemb.classifiers.torch_layers import one_thread
+from speechemb.classifiers.torch_layers import one_thread, without_compiler
 from speechemb.splits.folds import inner_split
 
 GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # C times the number of features
@@ -201,7 +201,7 @@ def _balanced(y: np.ndarray, n_classes: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def _lbfgs(weights: torch.Tensor, intercepts: torch.Tensor, tolerance: float) -> torch.optim.LBFGS:
-    return torch.optim.LBFGS(
+    return without_compiler(torch.optim.LBFGS)(
         [weights, intercepts],
         max_iter=MAX_ITERATIONS,
         tolerance_grad=tolerance,

@@ -8,7 +8,7 @@ from torch import nn
 
 from speechemb.classifiers import rows, tensors
 from speechemb.classifiers.rows import Rows
-from speechemb.classifiers.torch_layers import Dropout, linear, one_thread
+from speechemb.classifiers.torch_layers import Dropout, linear, one_thread, without_compiler
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
 
@@ -82,7 +82,9 @@ class Mlp:
     ) -> int:
         counts = torch.bincount(y, minlength=self.n_classes).clamp(min=1)
         loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=0.05)
-        optimizer = torch.optim.AdamW(module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True)
+        optimizer = without_compiler(torch.optim.AdamW)(
+            module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True
+        )
         fewest, most = BATCHES
         size = min(max(len(x) // 16, fewest), most)  # large batches are faster, but a small corpus needs the steps
         best, best_epoch, epoch = -1.0, 0, 0

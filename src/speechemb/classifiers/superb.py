@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from speechemb.classifiers import tensors
-from speechemb.classifiers.torch_layers import linear, one_thread
+from speechemb.classifiers.torch_layers import linear, one_thread, without_compiler
 from speechemb.errors import InputError
 from speechemb.metrics.classification import uar_of_numbers
 from speechemb.splits.folds import inner_split
@@ -71,7 +71,8 @@ class Superb:
 
     def _steps(self, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator):
         """Train, and yield the number of the current epoch every `EVERY` steps and at the end."""
-        optimizer, loss = torch.optim.Adam(self.probe.parameters(), lr=self.rate), nn.CrossEntropyLoss()
+        optimizer = without_compiler(torch.optim.Adam)(self.probe.parameters(), lr=self.rate)
+        loss = nn.CrossEntropyLoss()
         step = 0
         for epoch in itertools.count(1):
             for batch in torch.randperm(len(y), generator=generator).split(BATCH):

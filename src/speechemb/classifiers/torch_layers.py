@@ -1,7 +1,9 @@
-"""Layers and thread settings of torch for the MLP and the SUPERB probe."""
+"""Layers, optimizers and thread settings of torch for the MLP and the SUPERB probe."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,9 +11,9 @@ from torch import nn
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer with torch's initialisation, drawn from `generator`: parallel fits share torch's global one."""
-    layer, bound = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu"), n_in**-0.5
-    for values in (layer.weight, layer.bias):
-        nn.init.uniform_(values, -bound, bound, generator=generator)
+    layer, bound = nn.Linear(n_in, n_out, device="meta"), n_in**-0.5
+    for name, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
+        setattr(layer, name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator)))
     return layer
 
 
@@ -26,6 +28,17 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0:
             return x
         return x * torch.empty_like(x).bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+
+
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Any:
+    """An optimizer of this kind that never imports torch's compiler.
+
+    torch wraps these methods to keep them out of compiled code. For that the wrappers import the compiler, which takes
+    longer than fitting a small corpus; nothing here is compiled.
+    """
+    names = ("add_param_group", "zero_grad", "step")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(methods["step"])})
 
 
 @contextmanager

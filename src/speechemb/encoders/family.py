@@ -24,7 +24,9 @@ class Family:
     preprocessing: Callable[[str, Path, dict[str, Any]], tuple[bool, str]]
     # Weights with this in their name must all be in the model.
     required: str
-    # transformers' configuration class -> the class of the model
+    # settings -> the modules that hold the weights; without it, transformers' model is used
+    modules: Callable[[dict[str, Any]], Any] | None = None
+    # transformers' configuration class -> the class of the model, if it is not the usual one
     model_class: Callable[[type], Any] | None = None
     # name of a stored weight -> its name in the model; empty: not read
     renamed: Callable[[str], str] = str

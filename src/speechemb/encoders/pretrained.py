@@ -1,7 +1,8 @@
 """Models in transformers' format, from a folder or the hub; each way of failing is an error of one line.
 
-The files are found, read and checked here, and transformers only builds the network from plain settings and tensors:
-it is never given a folder's or a repository's name, so nothing that they hold can run, load further files or ask.
+The files are found, read and checked here. Where transformers builds the network, it does so from plain settings and
+tensors: it is never given a folder's or a repository's name, so nothing that they hold can run, load further files or
+ask.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from speechemb.encoders import (
     TAGS,
     WITHOUT_HUB,
     configuration,
+    modules,
     moonshine,
     parakeet,
     plain,
@@ -108,12 +110,11 @@ def _load(
         raise InputError(f"{given}: {_ADAPTER}: adapters are not applied; merge it into the model and give that")
     content = configuration.read_json(given, config)
     family, model_type = _family(given, content.get("model_type"))
-    config_class, activations = _known(model_type)
-    settings = family.settings(given, content, config_class().to_dict(), activations)
+    settings = family.settings(given, content, *_known(family, model_type, content))
     normalize, source = family.preprocessing(given, folder, settings)
     files = weights.files_of(given, get, content.get("transformers_weights"))
     configuration.check_size(given, family.parameters(settings), sum(path.stat().st_size for path in files))
-    model = _built(given, family, config_class(**settings), weights.read(given, files, family.renamed))
+    model = _built(given, family, model_type, settings, weights.read(given, files, family.renamed))
     if source == "default":
         how = "normalised to zero mean and unit variance" if normalize else "not normalised"
         log.warning("%s: has no %s; recordings are %s", given, configuration.PREPROCESSOR, how)
@@ -155,31 +156,45 @@ def _revision(files: list[Path]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _known(model_type: str) -> tuple[Any, set[str]]:
-    """transformers' configuration class of a family, and the names of its activation functions."""
-    import transformers
-    from transformers.activations import ACT2FN
-
-    transformers.logging.set_verbosity_error()  # what it would warn of is checked below
-    transformers.logging.disable_progress_bar()
-    return transformers.CONFIG_MAPPING[model_type], set(ACT2FN)
-
-
-def _built(given: str, family: Family, config: Any, tensors: dict[str, torch.Tensor]) -> Any:
+def _built(given: str, family: Family, model_type: str, settings: dict[str, Any], tensors: dict[str, Any]) -> Any:
     """The model with these weights, in fp32."""
-    import transformers
-
-    class_of: Any = family.model_class or transformers.MODEL_MAPPING.__getitem__
     try:
-        model, info = class_of(type(config)).from_pretrained(
-            None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
-        )
+        if family.modules:
+            with torch.device("meta"):
+                model = family.modules(settings)
+            missing, too_many = modules.fill(model, tensors)
+        else:
+            model, missing, too_many = _of_transformers(family, model_type, settings, tensors)
     except RuntimeError as error:  # shapes that differ
         raise InputError(f"{given}: weights do not fit config.json; get both files again") from error
-    missing = sorted(key for key in info["missing_keys"] if weights.is_used(key))
-    too_many = sorted(key for key in info["unexpected_keys"] if family.required in key)
+    missing = sorted(key for key in missing if weights.is_used(key))
+    too_many = sorted(key for key in too_many if family.required in key)
     # transformers would only warn, and use random weights for those that are missing
     if missing or too_many:
         what = f"lack {first(missing, 2)}" if missing else f"hold {first(too_many, 2)}, which config.json does not have"
         raise InputError(f"{given}: weights do not fit config.json: they {what}; get both files again")
     return model
+
+
+def _of_transformers(family: Family, model_type: str, settings: dict[str, Any], tensors: dict[str, Any]) -> Any:
+    """transformers' model; the names of weights that are missing, and of those that it does not have."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # what it would warn of is an error of `_built`
+    transformers.logging.disable_progress_bar()
+    config = transformers.CONFIG_MAPPING[model_type](**settings)
+    class_of: Any = family.model_class or transformers.MODEL_MAPPING.__getitem__
+    model, info = class_of(type(config)).from_pretrained(
+        None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
+    )
+    return model, info["missing_keys"], info["unexpected_keys"]
+
+
+def _known(family: Family, model_type: str, content: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The default of every key of config.json in a family, and the names of activation functions."""
+    if family.modules:
+        return modules.defaults(model_type), modules.activations(content)
+    import transformers
+    from transformers.activations import ACT2FN
+
+    return transformers.CONFIG_MAPPING[model_type]().to_dict(), set(ACT2FN)

@@ -3,10 +3,11 @@
 The frames of all clips are the rows of one matrix (frames, D). Operations on single frames (linear layers, layer
 norms) run over that matrix; operations that mix frames (feature encoder, positional convolution, attention) run clip
 by clip, or over neighbouring clips of equal length at once. So a clip's hidden states cannot depend on the other
-clips of its batch, and no time is spent on padding. Weights are read from transformers' modules once and rearranged:
+clips of its batch, and no time is spent on padding. Weights are read from the modules once and rearranged:
 query, key, value and WavLM's gate are one product.
 """
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from speechemb.encoders import configuration
+from speechemb.encoders import configuration, modules
 from speechemb.encoders.family import Family
 from speechemb.encoders.feature_encoder import FeatureEncoder
 from speechemb.encoders.kernels import Linear, layer_norm
@@ -29,7 +30,7 @@ def frames_of(config: Any, samples: int) -> int:
 
 
 class Network:
-    """The weights of a transformers model, arranged for `layers`; `dtype`: precision of products and activations."""
+    """The weights of a model, see `modules`, arranged for `layers`; `dtype`: precision of products and activations."""
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.config = config = model.config
@@ -42,7 +43,7 @@ class Network:
         self.position = PositionalConvolution(encoder.pos_conv_embed, config, dtype)
         self.norm = encoder.layer_norm
         self.blocks = [_Block(block, config, dtype) for block in encoder.layers]
-        self.bias = getattr(encoder.layers[0].attention, "compute_bias", None)  # WavLM's relative position bias
+        self.buckets: Any = getattr(encoder.layers[0].attention, "rel_attn_embed", None)  # (buckets, heads), WavLM's
 
     def frames(self, samples: int) -> int:
         """Number of frames that the feature encoder makes of so many samples; below 1, the clip is too short."""
@@ -69,10 +70,22 @@ class Network:
             hidden = layer_norm(self.norm, hidden)
         yield split(hidden, stretches)
         longest = max(frames)
-        bias = self.bias(longest, longest) if self.bias else None  # (heads, T, T), once for all blocks and clips
+        bias = self._position_bias(longest) if self.buckets else None  # once for all blocks and clips
         for block in self.blocks[:last]:
             hidden = block(hidden, stretches, bias)
             yield split(hidden, stretches)
+
+    def _position_bias(self, frames: int) -> torch.Tensor:
+        """WavLM's relative position bias (heads, T, T): buckets of distances, those of T5 (Raffel et al., 2020)."""
+        places = torch.arange(frames, device=self.device)
+        distance = places - places[:, None]
+        half = self.config.num_buckets // 2
+        exact = half // 2
+        apart = distance.abs()
+        far = torch.log(apart.float() / exact) / math.log(self.config.max_bucket_distance / exact) * (half - exact)
+        far = (exact + far).long().clamp_(max=half - 1)
+        bucket = (distance > 0).long() * half + torch.where(apart < exact, apart, far)
+        return self.buckets(bucket).permute(2, 0, 1)
 
 
 class _Block:
@@ -81,7 +94,7 @@ class _Block:
     def __init__(self, block: Any, config: Any, dtype: torch.dtype) -> None:
         self.stable = config.do_stable_layer_norm
         self.norm, self.final_norm = block.layer_norm, block.final_layer_norm
-        self.attention = _Attention(block.attention, dtype)
+        self.attention = _Attention(block.attention, config, dtype)
         feed = block.feed_forward
         gelu = config.hidden_act == "gelu"
         self.activation = None if gelu else feed.intermediate_act_fn
@@ -107,8 +120,9 @@ class _Block:
 class _Attention:
     """Self-attention of each clip over its own frames, plus the residual; with the gated position bias of WavLM."""
 
-    def __init__(self, attention: Any, dtype: torch.dtype) -> None:
-        self.heads, self.head_dim = attention.num_heads, attention.head_dim
+    def __init__(self, attention: Any, config: Any, dtype: torch.dtype) -> None:
+        self.heads = config.num_attention_heads
+        self.head_dim = config.hidden_size // self.heads
         self.constant: Any = getattr(attention, "gru_rel_pos_const", None)  # (1, heads, 1, 1)
         parts = [attention.q_proj, attention.k_proj, attention.v_proj]
         weights, biases = [p.weight for p in parts], [p.bias for p in parts]
@@ -162,4 +176,6 @@ FAMILY = Family(
     parameters=configuration.parameters,
     preprocessing=configuration.preprocessing,
     required="encoder.layers.",
+    modules=modules.wav2vec2_model,
+    renamed=modules.renamed,
 )

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import CONTEXTS, configuration, weights
+from speechemb.encoders import CONTEXTS, configuration, modules, weights
 from speechemb.encoders.family import Family
 from speechemb.encoders.kernels import Convolution, Linear, layer_norm
 from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel, touched
@@ -35,7 +35,7 @@ _PREPROCESSOR = {"hop_length": HOP, "n_fft": N_FFT, "chunk_length": WINDOW_S, "p
 
 
 class Network:
-    """The weights of a WhisperEncoder, arranged for `layers`; `dtype`: precision of products and activations."""
+    """The weights of an encoder (`modules`), arranged for `layers`; `dtype`: precision of products and activations."""
 
     def __init__(self, model: Any, dtype: torch.dtype, context: str) -> None:
         self.config, self.dtype, self.context = model.config, dtype, context
@@ -44,7 +44,7 @@ class Network:
         convs = (model.conv1, model.conv2)
         self.convolutions = [Convolution(conv.weight, conv.bias, conv.stride[0], dtype, gelu=True) for conv in convs]
         self.positions = model.embed_positions.weight.to(dtype)  # (POSITIONS, D)
-        self.blocks = [_Block(block, dtype) for block in model.layers]
+        self.blocks = [_Block(block, self.config, dtype) for block in model.layers]
         self.norm = model.layer_norm
 
     def frames(self, samples: int) -> int:
@@ -138,15 +138,16 @@ def _convolved(convolution: Convolution, clips: list[torch.Tensor]) -> list[torc
 class _Block:
     """One transformer block (pre-norm)."""
 
-    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+    def __init__(self, block: Any, config: Any, dtype: torch.dtype) -> None:
         self.norm, self.final_norm = block.self_attn_layer_norm, block.final_layer_norm
         attention = block.self_attn
-        self.heads, self.scale = attention.num_heads, attention.scaling
+        self.heads = config.encoder_attention_heads
+        self.scale = (config.d_model // self.heads) ** -0.5
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         self.queries = Linear(q.weight, q.bias, dtype)
         self.keys_values = Linear(torch.cat([k.weight, v.weight]), torch.cat([torch.zeros_like(v.bias), v.bias]), dtype)
         self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
-        gelu = block.activation_fn.__class__.__name__ == "GELUActivation"
+        gelu = config.activation_function == "gelu"
         self.activation = None if gelu else block.activation_fn
         self.up = Linear(block.fc1.weight, block.fc1.bias, dtype, gelu=gelu)
         self.down = Linear(block.fc2.weight, block.fc2.bias, dtype)
@@ -215,19 +216,13 @@ def preprocessing(given: str, folder: Path, values: dict[str, Any]) -> tuple[boo
     return False, name
 
 
-def _encoder_class(_: type) -> Any:
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-    return WhisperEncoder
-
-
 FAMILY = Family(
     network=Network,
     settings=settings_of,
     parameters=parameters,
     preprocessing=preprocessing,
     required="",
-    model_class=_encoder_class,
+    modules=modules.whisper_encoder,
     renamed=weights.names_of_encoder(_PARTS, ("model.", "encoder.")),
     contexts=CONTEXTS,
 )
