@@ -29,7 +29,7 @@ ONLY_IN = {
     "umap": ("visualization/projection",),
     "ray": ("extraction/cluster",),
     "fsspec": ("audio/remote",),
-    "librosa": ("encoders/acoustic", "audio/augmentation"),  # these and umap call `compiled.share_cache` first
+    "librosa": ("audio/augmentation",),  # it and umap call `compiled.share_cache` first
 }
 
 

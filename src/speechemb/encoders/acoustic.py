@@ -1,4 +1,4 @@
-"""The baseline that embeddings have to beat: acoustic functionals by librosa, without a network or learning.
+"""The baseline that embeddings have to beat: acoustic functionals, without a network or learning.
 
 Frames of 25 ms every 10 ms: 20 MFCC with first and second differences, 40 log-mel bands, log f0 (YIN) over the voiced
 frames, log energy, and six measures of spectral shape; of each the mean, the standard deviation and five percentiles
@@ -17,7 +17,7 @@ import numpy as np
 
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.audio.recording import Recording, windows_of
-from speechemb.compiled import share_cache
+from speechemb.encoders import descriptors
 from speechemb.encoders.windows import Waveform
 from speechemb.processes import in_processes
 
@@ -72,7 +72,6 @@ def _numbered(number: int, waveform: np.ndarray) -> tuple[int, np.ndarray]:
 
 def functionals(waveform: np.ndarray) -> np.ndarray:
     """Vector (dim,) float32 for one waveform (n,) float32 at 16 kHz."""
-    share_cache()
     frames = _frames(waveform)
     log_f0, voiced = _pitch(waveform)
     pitch = log_f0[voiced] if voiced.any() else np.zeros(1, np.float32)
@@ -89,23 +88,17 @@ def _statistics(frames: np.ndarray) -> np.ndarray:
 
 def _frames(waveform: np.ndarray) -> np.ndarray:
     """Features of every frame, (features, frames)."""
-    import librosa
-
-    spectrum = np.abs(librosa.stft(waveform, n_fft=_FFT, hop_length=_HOP, win_length=_WINDOW))
-    log_mel = np.log(librosa.feature.melspectrogram(S=spectrum**2, sr=SAMPLE_RATE, n_mels=40) + 1e-8)
-    mfcc = librosa.feature.mfcc(S=log_mel, n_mfcc=20)
-    # A clip of 0.1 s has 11 frames; librosa's default width for differences is 9.
-    differences = [librosa.feature.delta(mfcc, width=9, order=order) for order in (1, 2)]
-    flatness = np.log(librosa.feature.spectral_flatness(S=spectrum) + 1e-8)
+    spectrum = descriptors.magnitudes(waveform, _FFT, _HOP, _WINDOW)
+    log_mel = np.log(descriptors.mel_power(spectrum, 40) + 1e-8)
+    mfcc = descriptors.cepstrum(log_mel, 20)
+    differences = [descriptors.differences(mfcc, order) for order in (1, 2)]
     shape = [
-        librosa.feature.spectral_centroid(S=spectrum, sr=SAMPLE_RATE),
-        librosa.feature.spectral_bandwidth(S=spectrum, sr=SAMPLE_RATE),
-        librosa.feature.spectral_rolloff(S=spectrum, sr=SAMPLE_RATE, roll_percent=0.85),
-        librosa.feature.spectral_rolloff(S=spectrum, sr=SAMPLE_RATE, roll_percent=0.25),
-        flatness,
-        librosa.feature.zero_crossing_rate(waveform, frame_length=_FFT, hop_length=_HOP),
+        *descriptors.centroid_and_bandwidth(spectrum),
+        *(descriptors.rolloff(spectrum, share) for share in (0.85, 0.25)),
+        np.log(descriptors.flatness(spectrum) + 1e-8),
+        descriptors.zero_crossing_rate(waveform, _FFT, _HOP),
     ]
-    energy = np.log(librosa.feature.rms(S=spectrum, frame_length=_FFT) + 1e-6)
+    energy = np.log(descriptors.energy(spectrum) + 1e-6)
     return np.concatenate([mfcc, *differences, log_mel, energy, *shape])
 
 
@@ -124,13 +117,8 @@ def _pitch(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _pitch_of(padded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same for the frames that begin at every hop of a waveform."""
-    import librosa
-
-    low, high = _F0_RANGE
-    f0 = librosa.yin(
-        padded, fmin=low, fmax=high, sr=SAMPLE_RATE, frame_length=_PITCH_WINDOW, hop_length=_HOP, center=False
-    )
-    frames = librosa.util.frame(padded, frame_length=_PITCH_WINDOW, hop_length=_HOP)[:, : len(f0)]
+    frames = descriptors.framed(padded, _PITCH_WINDOW, _HOP)
+    f0 = descriptors.yin(frames, *_F0_RANGE)
     # Autocorrelation at lag L compares a frame's first W-L samples with its last W-L, both of unit length.
     lags = np.round(SAMPLE_RATE / f0).astype(int)
     index = np.arange(_PITCH_WINDOW)[:, None]

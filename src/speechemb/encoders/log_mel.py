@@ -4,10 +4,12 @@ A clip is padded with silence to 30 s before the spectrogram is taken, and value
 of the window are raised to that limit. Silence gives a constant, so only frames that touch the clip are computed.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from speechemb.audio.decoding import SAMPLE_RATE
+from speechemb.encoders.descriptors import mel_filters
 from speechemb.encoders.kernels import send
 
 WINDOW_S = 30
@@ -27,10 +29,8 @@ class LogMel:
     """The log-mel spectrogram with `bins` bands, computed on `device`."""
 
     def __init__(self, bins: int, device: torch.device) -> None:
-        from transformers.audio_utils import mel_filter_bank
-
-        filters = mel_filter_bank(1 + N_FFT // 2, bins, 0.0, 8000.0, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-        self.filters = torch.from_numpy(filters).to(torch.float32).to(device)  # (N_FFT // 2 + 1, bins)
+        filters = torch.from_numpy(mel_filters(N_FFT, bins, np.float64).T)
+        self.filters = filters.to(torch.float32).to(device)  # (N_FFT // 2 + 1, bins)
         self.taper = torch.hann_window(N_FFT, device=device)
 
     def __call__(self, waves: list[torch.Tensor], frames: list[int]) -> list[torch.Tensor]:
