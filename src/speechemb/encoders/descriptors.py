@@ -4,6 +4,8 @@ librosa compiles functions with Numba when it is imported: half a minute once, a
 What the acoustic baseline needs of it is short. Frames are centred, and the signal lies between zeros.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -25,7 +27,7 @@ def magnitudes(waveform: np.ndarray, n_fft: int, hop: int, window: int) -> np.nd
     before = (n_fft - window) // 2
     taper = np.pad(get_window("hann", window), (before, n_fft - window - before))
     frames = framed(np.pad(waveform, n_fft // 2), n_fft, hop)
-    spectrum = fft.rfft(taper[:, None] * frames, axis=0)
+    spectrum: Any = fft.rfft(taper[:, None] * frames, axis=0)
     return np.abs(spectrum.astype(np.complex64, order="F"))  # frame after frame, which decides how sums are rounded
 
 
@@ -54,14 +56,16 @@ def cepstrum(log_mel: np.ndarray, coefficients: int) -> np.ndarray:
     """MFCC (coefficients, frames)."""
     from scipy import fft
 
-    return fft.dct(log_mel, axis=0, norm="ortho")[:coefficients]
+    found: Any = fft.dct(log_mel, axis=0, norm="ortho")
+    return found[:coefficients]
 
 
 def differences(values: np.ndarray, order: int) -> np.ndarray:
     """Local estimate of the first or second derivative over nine frames (Savitzky and Golay, 1964)."""
     from scipy.signal import savgol_filter
 
-    return savgol_filter(values, 9, polyorder=order, deriv=order, axis=-1)
+    found: Any = savgol_filter(values, 9, polyorder=order, deriv=order, axis=-1)
+    return found
 
 
 def flatness(spectrum: np.ndarray) -> np.ndarray:
@@ -135,8 +139,8 @@ def _difference(frames: np.ndarray, shortest: int, longest: int) -> np.ndarray:
     from scipy import fft
 
     size = fft.next_fast_len(2 * len(frames) - 1, real=True)
-    spectrum = fft.rfft(frames, n=size, axis=0)
-    correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, n=size, axis=0)[: longest + 1]
+    spectrum: Any = fft.rfft(frames, n=size, axis=0)
+    correlation: Any = fft.irfft(spectrum.real**2 + spectrum.imag**2, n=size, axis=0)[: longest + 1]
     squares = np.cumsum(np.square(frames), axis=0)
     squares[0] = 0  # so it is in librosa; it is one sample of a thousand
     difference = 2 * (correlation[0] - correlation[1:]) - squares[:longest]
