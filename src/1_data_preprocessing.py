@@ -42,6 +42,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     dialogues = f"{source}, or {corpora.DIALOGUES}: the local release's dialogues, cut by its own times"
     add("--iemocap-source", metavar="SOURCE", help=f"{dialogues} (default: local; hub where data/ does not hold it)")
     add("--cremad-source", metavar="SOURCE", help="the same for CREMA-D")
+    add("--ties", action="store_true", help="of tables of raters' votes: keep the clips on which raters tie")
     add("--seed", type=cli.seed, default=0, help="of the draw of --iemocap-fraction")
     add("--out-dir", type=Path, metavar="DIR", default=paths.PROCESSED, help="where the CSVs go")
     add("--overwrite", action="store_true", help="replace a CSV of the same corpus that has other settings")
@@ -100,7 +101,7 @@ def all_prepared(wanted: list[str] | None, args: argparse.Namespace) -> tuple[li
     prepared, failed = [], []
     for word in args.corpora:
         try:
-            corpus = corpora.read(word, args.data_dir, sources.get(word))
+            corpus = corpora.read(word, args.data_dir, sources.get(word), args.ties)
             prepared.append(prepared_from(corpus, wanted, args))
         except InputError as error:
             failed.append(str(error))

@@ -32,17 +32,19 @@ class Corpus:
     remedy: str = ""  # what to check where no clip can be used, if not the flag of its folder or source
 
 
-def read(word: str, data_dir: str | Path | None = None, source: str | None = None) -> Corpus:
+def read(word: str, data_dir: str | Path | None = None, source: str | None = None, ties: bool = False) -> Corpus:
     """The corpus that `--corpora` calls `word`.
 
     `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Where neither is given, a corpus comes
     from its folder in `data/`, and IEMOCAP and CREMA-D from the hub where that folder holds none of it.
 
+    `ties` keeps the clips of a table of raters' votes on which they tie.
+
     Raises:
         InputError: the corpus is not there; the message says where to get it and which flag takes its folder.
     """
     if word.startswith(TABLE):
-        return _read_table(word, data_dir)
+        return _read_table(word, data_dir, ties)
     if word.startswith(databases.WORD):
         return _read_database(word, data_dir)
     check_word(word)
@@ -76,13 +78,12 @@ def _nearest(word: str, data_dir: str | Path | None) -> str:
     return "local" if module.is_in(DATA / module.FOLDER) else "hub"
 
 
-def _read_table(word: str, data_dir: str | Path | None) -> Corpus:
+def _read_table(word: str, data_dir: str | Path | None, ties: bool) -> Corpus:
     if data_dir:
         raise InputError(f"--data-dir does not go with {word}: paths in a table are relative to its own folder")
     file = existing(word.removeprefix(TABLE))
-    return Corpus(
-        table.corpus_name(file), table.clips(file), "local", file.parent, remedy=f"column path of {shown(file)}"
-    )
+    found, source = table.clips(file, ties), "local, ties kept" if ties else "local"
+    return Corpus(table.corpus_name(file), found, source, file.parent, remedy=f"column path of {shown(file)}")
 
 
 def _read_database(word: str, data_dir: str | Path | None) -> Corpus:

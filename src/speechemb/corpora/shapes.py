@@ -6,6 +6,8 @@ MSP-Podcast            labels_consensus.csv: FileName, EmoClass (a letter; X: no
 MELD                   train_sent_emo.csv: Dialogue_ID, Utterance_ID, Emotion, Speaker; a clip is dia0_utt0. Its
                        StartTime and EndTime are those in the episode, from which the clips are cut already. A dialogue
                        is a session
+raters                 no column of the label, but two or more called as emotions, with votes or probabilities: the
+                       label is the one with the most. Clips on which raters tie are excluded, or kept with --ties
 
 A column is one of ours by its own name first; by another one only where that is missing.
 """
@@ -13,10 +15,12 @@ A column is one of ours by its own name first; by another one only where that is
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from speechemb.audio import files
 from speechemb.errors import InputError, first
+from speechemb.labels import ordered, vote_columns
 from speechemb.paths import shown
 
 _CALLED = {
@@ -63,8 +67,8 @@ class Shape:
         return "; ".join(filter(None, words))
 
 
-def of(columns: list[str]) -> Shape:
-    """The shape of a table with these columns, in lower case."""
+def of(columns: list[str], ties: bool = False) -> Shape:
+    """The shape of a table with these columns, in lower case; `ties`: clips on which raters tie are kept."""
     found = {}
     for ours in ("path", "emotion", "speaker", "session", "sentence", "gender", "start", "end"):
         names = [name for name in columns if (_bare(name) if ours in TIMES else name) in _CALLED.get(ours, ())]
@@ -83,6 +87,9 @@ def of(columns: list[str]) -> Shape:
         if "path" in found:
             return Shape("MELD", kept, _dialogue, note=note, made=("session",))
         return Shape("MELD", kept, _of_meld, find=_found_in_meld, note=note, made=("path", "session"))
+    if "emotion" not in found and len(labels := vote_columns(columns)) > 1:
+        note = f"labels by the majority of {', '.join(labels)}; --raters of step 3 learns the distribution"
+        return Shape("", found, partial(_of_votes, labels, ties), note=note, made=("emotion",))
     return Shape("audformat" if {"file", "start", "end"} <= set(columns) else "", found)
 
 
@@ -90,6 +97,21 @@ def _bare(column: str) -> str:
     """`Start [s]`, `start_time` and `starttime_sec` without separators and a unit of seconds."""
     words = [word for word in re.split(r"[^a-z]+", column) if word]
     return "".join(words[:-1] if len(words) > 1 and words[-1] in _UNITS else words)
+
+
+def _of_votes(labels: dict[str, str], ties: bool, row: dict[str, str]) -> dict[str, str]:
+    """The label with the most votes; of several, the first in the project's order."""
+    counts: dict[str, float] = {}
+    for column, label in labels.items():
+        try:
+            counts[label] = counts.get(label, 0) + float(row[column] or 0)
+        except ValueError:
+            raise ValueError(f"column {column} has {row[column]!r}, which is no vote or probability") from None
+    most = [label for label in ordered(counts) if counts[label] >= max(counts.values()) - 1e-9]
+    excluded = (
+        "no raters' votes" if not max(counts.values()) > 0 else "raters' votes tie" * (len(most) > 1 and not ties)
+    )
+    return {"emotion": most[0], "excluded": excluded}
 
 
 def _of_msp(row: dict[str, str]) -> dict[str, str]:

@@ -51,10 +51,10 @@ def corpus_name(file: Path) -> str:
     return name
 
 
-def clips(file: Path) -> list[Clip]:
-    """One clip per row of the CSV."""
+def clips(file: Path, ties: bool = False) -> list[Clip]:
+    """One clip per row of the CSV; `ties`: also those on which raters tie, see `shapes`."""
     corpus = corpus_name(file)
-    shape, rows = _rows(file)
+    shape, rows = _rows(file, ties)
     texts = [row["path"] for _, row in rows]
     paths = shape.find(file, texts) if shape.find else [_locate(file, text, shape.folders) for text in texts]
     shapes.refuse_videos(file, [path for path in paths if is_video(path)])
@@ -104,14 +104,14 @@ def _segment(file: Path, line: int, row: dict[str, str]) -> Segment | None:
     return Segment(start, end) if start or end is not None else None
 
 
-def _rows(file: Path) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]]]:
+def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]]]:
     """The table's shape; line number and fields of every row, without spaces around them."""
     text = table_text(file, shown(file), "give --corpora table:FILE.csv")
     try:
         separator, text = _separator(text)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
-        shape = shapes.of(columns)
+        shape = shapes.of(columns, ties)
         _check_columns(file, columns, shape)
         reader.fieldnames = columns
         wide, rows = [], []
@@ -121,6 +121,8 @@ def _rows(file: Path) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]]]:
             rows.append((reader.line_num, _stripped(row, shape)))
     except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
+    except ValueError as error:  # of the shape
+        raise InputError(f"{shown(file)}: {error}") from None
     if wide:
         raise InputError(f"{shown(file)}: more fields than columns in row {first(wide)}: quote fields that hold commas")
     if not rows:
