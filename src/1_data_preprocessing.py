@@ -1,8 +1,8 @@
 """Step 1: list the clips of one or several corpora, check each of them, and write those that can be used.
 
 Reads   the corpora's audio and label files: data/CREMA-D, data/RAVDESS, data/EmoDB, data/IEMOCAP, the bundled
-        data/demo, or a table of your own. IEMOCAP and CREMA-D come from the Hugging Face hub where data/ does not
-        hold them, and are kept in data/<corpus>/hub
+        data/demo, a table of your own, or an audformat database. IEMOCAP and CREMA-D come from the Hugging Face hub
+        where data/ does not hold them, and are kept in data/<corpus>/hub
 Writes  data/processed/<corpus>.csv, one row per clip, with <corpus>.meta.json: where it came from
         data/processed/<corpus>_excluded.csv: the clips that were excluded, and why
         data/processed/<corpus>_card.json: speakers, emotions, lengths, levels and duplicates of the clips
@@ -39,8 +39,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     fraction += f" (default: {HUB_FRACTION} of a hub copy, all of a local release)"
     add("--iemocap-fraction", metavar="F", type=cli.fraction, help=fraction)
     source = "hub, local, or a data set on the hub, <id>[@revision]"
-    add("--iemocap-source", metavar="SOURCE", help=f"{source} (default: local; hub where data/ does not hold it)")
+    dialogues = f"{source}, or {corpora.DIALOGUES}: the local release's dialogues, cut by its own times"
+    add("--iemocap-source", metavar="SOURCE", help=f"{dialogues} (default: local; hub where data/ does not hold it)")
     add("--cremad-source", metavar="SOURCE", help="the same for CREMA-D")
+    add("--ties", action="store_true", help="of tables of raters' votes: keep the clips on which raters tie")
     add("--seed", type=cli.seed, default=0, help="of the draw of --iemocap-fraction")
     add("--out-dir", type=Path, metavar="DIR", default=paths.PROCESSED, help="where the CSVs go")
     add("--overwrite", action="store_true", help="replace a CSV of the same corpus that has other settings")
@@ -99,7 +101,7 @@ def all_prepared(wanted: list[str] | None, args: argparse.Namespace) -> tuple[li
     prepared, failed = [], []
     for word in args.corpora:
         try:
-            corpus = corpora.read(word, args.data_dir, sources.get(word))
+            corpus = corpora.read(word, args.data_dir, sources.get(word), args.ties)
             prepared.append(prepared_from(corpus, wanted, args))
         except InputError as error:
             failed.append(str(error))
@@ -114,7 +116,7 @@ def prepared_from(corpus: corpora.Corpus, wanted: list[str] | None, args: argpar
 
     fraction = 1.0
     if corpus.name == "iemocap":
-        fraction = args.iemocap_fraction or (1.0 if corpus.source == "local" else HUB_FRACTION)
+        fraction = args.iemocap_fraction or (1.0 if corpus.source in ("local", corpora.DIALOGUES) else HUB_FRACTION)
     drawn = f", of which {100 * fraction:g} % are drawn" if fraction < 1 else ""
     print(f"{corpus.name}: {len(corpus.clips)} clips listed, from {corpus.source}{drawn}")
     if corpus.published and len(corpus.clips) < corpus.published:

@@ -37,6 +37,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     data = parser.add_argument_group("data")
     add_data_flags(data)
     add_normalise_flag(data)
+    add_rater_flags(data)
     add_fold_flags(parser.add_argument_group("folds"))
     add_classifier_flags(parser.add_argument_group("classifier"))
     add_output_flags(parser.add_argument_group("output"))
@@ -70,6 +71,17 @@ def add_normalise_flag(group) -> None:
         help="standardise features within each speaker, over all clips of the speaker: transductive, uses the test "
         "speaker's unlabelled clips; the outputs say so, and predict.py needs --enrol",
     )
+
+
+def add_rater_flags(group) -> None:
+    add = group.add_argument
+    raters = (
+        "labels by the majority of raters: a table of votes or probabilities by emotion, CREMA-D's tabulatedVotes.csv "
+    )
+    raters += "or summaryTable.csv, or IEMOCAP's folder; logistic and mlp learn the distribution"
+    add("--raters", type=Path, metavar="FILE", help=raters)
+    add("--ties", action="store_true", help="keep the clips on which raters tie (default: they are excluded)")
+    add("--hard-labels", action="store_true", help="with --raters: all classifiers learn from the majority alone")
 
 
 def add_fold_flags(group) -> None:
@@ -108,7 +120,11 @@ def add_classifier_flags(group) -> None:
         metavar="N",
         help="choose the settings by N Optuna trials inside each fold; not for logistic, which always chooses its C",
     )
-    add("--protocol", choices=("superb",), help="the SUPERB probe: learned weighted sum of all layers, linear layers")
+    probe = (
+        "superb: its probe, a learned weighted sum of all layers and linear layers; emosuperb: its target and figure, "
+    )
+    probe += "with --raters and --folds"
+    add("--protocol", choices=("superb", "emosuperb"), help=probe)
 
 
 def add_output_flags(group) -> None:
@@ -154,29 +170,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def read(args):
-    """The embeddings of all files, with one layer or all of them, as the flags ask for."""
-    from speechemb.errors import InputError
-    from speechemb.training.normalisation import within_speakers
+    """The embeddings of all files, as the flags ask for."""
+    from speechemb.training import reading
 
-    if not args.normalise:
-        return read_files(args)
-    if args.protocol or args.layer == "auto":
-        raise InputError("--normalise speaker takes features as they are: drop --protocol superb and --layer auto")
-    return within_speakers(read_files(args))
-
-
-def read_files(args):
-    """The embeddings of the files, pooled or fused."""
-    from speechemb.artifacts import embeddings, fusion
-    from speechemb.errors import InputError
-
-    npz = [paths.existing(path) for path in args.npz_path]
-    if not args.fuse:
-        every_layer = args.protocol or args.layer in ("auto", "each")
-        return embeddings.concatenated(npz, layer="" if every_layer else args.layer)
-    if args.protocol:
-        raise InputError("--protocol superb learns the weights of one encoder's layers: drop --fuse")
-    return fusion.fused(npz, args.layer)
+    return reading.read(args)
 
 
 def protocol_of(args):
@@ -220,6 +217,7 @@ def say_dropped(rows: list[dict[str, str]]) -> None:
 def asked(args, data) -> tuple[list[str], list[str]]:
     """The classifiers and layers to run."""
     from speechemb.errors import InputError
+    from speechemb.training import raters
 
     if args.protocol == "superb":
         from speechemb.classifiers import superb
@@ -230,6 +228,8 @@ def asked(args, data) -> tuple[list[str], list[str]]:
             )
         superb.check(data.meta, data.layers.tolist())
         return ["superb"], ["weighted"]
+    if args.protocol:
+        args.classifier = raters.classifiers(args.classifier)
     layers = [str(number) for number in data.layers] if args.layer == "each" else [args.layer]
     return tunable(args), layers
 

@@ -102,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def show(folder: Path, found, alone: list[str], figures) -> None:
     """Print what was found; `alone`: runs that the audit lacks, `figures`: the published ones."""
+    from speechemb.evaluation import raters
     from speechemb.reports import tables, text
 
     results = [run.result for run in found.runs]
@@ -109,6 +110,7 @@ def show(folder: Path, found, alone: list[str], figures) -> None:
     texts += [
         *text.training_lines(results),
         *text.listener_lines(results),
+        *raters.summary_lines(results),
         text.ranking_text(found.comparables),
         text.curve_text(found.curves),
     ]

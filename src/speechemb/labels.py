@@ -38,10 +38,18 @@ _SPELLINGS = {
 _CANONICAL = {spelling: word for word, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 
 
+_VOTES = re.compile(r"(votes?|p|prob|probability|score)[_ ]")  # may begin the name of a column of votes
+
+
 def canonical(label: str) -> str:
     """`Anger`, `ang` and `angry` -> `angry`; an unknown label is only lower-cased."""
     label = label.strip().lower()
     return _CANONICAL.get("_".join(re.split(r"[\s_-]+", label)), label)
+
+
+def vote_columns(columns: list[str]) -> dict[str, str]:
+    """Column, in lower case -> emotion, of the columns called as emotions: `angry`, `votes_angry`, `p_angry`."""
+    return {column: label for column in columns if (label := canonical(_VOTES.sub("", column))) in ORDER}
 
 
 def sort_key(label: str) -> tuple[int, str]:

@@ -24,6 +24,7 @@ from hub_stub import HubStub, client_env, commit_of, refusing_endpoint
 from transformers import AutoModel
 
 from models import configure, make_model
+from speechemb.corpora import votes
 
 pytestmark = pytest.mark.slow  # most tests start processes that import datasets or transformers
 IEMOCAP, CREMAD = "Zahra99/IEMOCAP_Audio", "AbstractTTS/CREMA-D"
@@ -309,6 +310,9 @@ def test_the_other_iemocap_copy_is_said_not_to_be_comparable(checkout, step_1):
     assert table.emotion.value_counts().to_dict() == {"angry": 2, "happy": 4, "neutral": 2, "sad": 2}
     assert set(table.speaker.str[-1]) == {"F", "M"}
     assert "5,531" in step_1["soft"].stderr
+    scores = votes.read(checkout / "data" / "IEMOCAP" / "hub" / "AbstractTTS--IEMOCAP" / "raters.csv")
+    assert len(scores.classes) == 9 and np.isfinite(scores.of(table.clip_id.tolist(), table.path.tolist())).all()
+    assert "give them to step 3 with --raters" in step_1["soft"].stderr
 
 
 @pytest.mark.parametrize("run", ["cremad_all", "confit_all"])

@@ -76,6 +76,7 @@ class Embeddings:
     sources: list[dict[str, str]] = field(default_factory=list)  # path and content of each npz that was read
     parts: list[dict[str, Any]] = field(default_factory=list)  # of fused encoders: the `meta` of each
     dropped: list[dict[str, str]] = field(default_factory=list)  # clip_id, corpus and reason of clips step 3 cannot use
+    raters: Any = None  # `training.raters.Raters`, where raters' votes give the labels
 
     @property
     def tag(self) -> str:

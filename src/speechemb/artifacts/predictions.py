@@ -13,7 +13,8 @@ from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, write_c
 from speechemb.errors import first
 from speechemb.paths import STEP3, shown
 
-# One row per clip and fold, followed by one column p_<emotion> per class.
+# One row per clip and fold, followed by one column p_<emotion> per class, and one
+# votes_<emotion> per class where raters' votes give the labels.
 PREDICTION_COLUMNS = ("clip_id", "path", "corpus", "speaker", "group", "fold", "true", "predicted")
 
 
@@ -31,6 +32,7 @@ class Settings(schemas.Schema):
     leak: schemas.Name | Literal[""]  # one of splits.LEAKS, or empty
     normalise: Literal["", "speaker"]  # one of splits.NORMALISED, or empty
     seed: schemas.Count
+    raters: schemas.Name | Literal[""] = ""  # whose votes give the labels, see `training.raters`; empty: the corpus
 
 
 class EncoderPart(schemas.Schema):
@@ -88,6 +90,7 @@ def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any], fi
     before is not taken for finished.
     """
     columns = [*PREDICTION_COLUMNS, *(f"p_{label}" for label in stamp["labels"])]
+    columns += [name for label in stamp["labels"] if (name := f"votes_{label}") in frame.columns]
     write_csv(path, frame.loc[:, columns].round(6), {**stamp, "files": files.hashes(path.parent)}, files)
 
 
@@ -113,6 +116,12 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     wrong = ~((p >= 0) & (p <= 1)).all(axis=1) | (np.abs(p.sum(axis=1) - 1) > 1e-3)
     _refuse(path, frame, wrong, "probabilities are not in [0, 1] with sum 1", remedy)
     frame[columns] = p.astype(float)
+    votes = [name for label in labels if (name := f"votes_{label}") in frame.columns]
+    if votes:
+        found = frame[votes].apply(pd.to_numeric, errors="coerce")
+        wrong = ~((found >= 0) & (found < 1e9)).all(axis=1) | (found.sum(axis=1) <= 0)
+        _refuse(path, frame, wrong, "votes are no numbers from 0 on, or none are above 0,", remedy)
+        frame[votes] = found.astype(float)
     return frame, stamp
 
 

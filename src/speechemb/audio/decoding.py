@@ -18,8 +18,17 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechemb.audio import chunks, mpeg, ogg
-from speechemb.audio.files import LFS_HEAD, LFS_REMEDY, AudioError, audio_files, is_lfs_pointer, opened
+from speechemb.audio import chunks, mpeg, ogg, segments
+from speechemb.audio.files import (
+    LFS_HEAD,
+    LFS_REMEDY,
+    AudioError,
+    audio_files,
+    is_lfs_pointer,
+    is_video,
+    opened,
+    sound_of_videos,
+)
 from speechemb.audio.measures import MIN_SECONDS, SILENCE_DB, check
 
 __all__ = ["MIN_SECONDS", "SILENCE_DB", "AudioError", "audio_files", "check", "is_lfs_pointer", "load", "read"]
@@ -30,6 +39,7 @@ _MIN_RATE = 1_000  # Hz; no speech is below it, and resampling could turn a smal
 _BLOCK = 1 << 18  # samples, all channels together; in blocks, as a damaged header may announce any number of samples
 # What libsndfile notes about other files whose audio ends early: the size announced, the size there is.
 _SHORT = re.compile(r"(\d+) \(?should be (\d+)")
+_EXACT = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "AU", "FLAC")  # after a jump, the same samples as without
 _HEADED = ("AIFF", "AU", "CAF", "RF64", "SVX", "W64", "WAV", "WAVEX", "FLAC", "OGG", "MP3")
 
 
@@ -58,7 +68,7 @@ def stream(path: str | Path, expected_sha256: str | None = None) -> Iterator[tup
     Raises `AudioError` as `load` does; where the file turns out to be damaged, while the blocks are taken.
     """
     with opened(path) as file:
-        if expected_sha256 and sha256(file) != expected_sha256:
+        if expected_sha256 and digest(file, path) != expected_sha256:
             raise AudioError(path, "changed since step 1; rerun python src/1_data_preprocessing.py")
         with decoded(file, path) as found:
             yield found
@@ -66,7 +76,7 @@ def stream(path: str | Path, expected_sha256: str | None = None) -> Iterator[tup
 
 @contextmanager
 def decoded(file: BinaryIO, path: str | Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
-    """As `stream`, of an open file; `path` is for the errors."""
+    """As `stream`, of an open file; `path` says which part of it (see `segments`), and is for the errors."""
     try:
         source, least = _checked(file)
     except chunks.Damaged as damage:
@@ -77,9 +87,11 @@ def decoded(file: BinaryIO, path: str | Path) -> Iterator[tuple[int, Iterator[np
         with soundfile.SoundFile(source, closefd=False) as sound:
             if sound.samplerate < _MIN_RATE:
                 raise AudioError(path, f"sample rate below {_MIN_RATE} Hz")
-            yield sound.samplerate, _blocks(sound, path, least)
+            part = segments.part_of(path)
+            yield sound.samplerate, _blocks(sound, path, least) if part is None else _part(sound, path, least, part)
     except (soundfile.SoundFileError, TypeError):  # TypeError: soundfile wants more for headerless formats
-        raise AudioError(path, "cannot be decoded") from None
+        video = f": a video: {sound_of_videos(segments.file_of(path).name)}" if is_video(path) else ""
+        raise AudioError(path, f"cannot be decoded{video}") from None
 
 
 def resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
@@ -95,6 +107,11 @@ def resampled(blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
 
 class _Unusable(Exception):
     """The reason why a file is not opened as audio."""
+
+
+def digest(file: BinaryIO, path: str | Path) -> str:
+    """Hex SHA-256 of an open file at its beginning; of one that is opened for many parts, computed once."""
+    return segments.sha256_of(file, sha256) if segments.part_of(path) else sha256(file)
 
 
 def sha256(file: BinaryIO) -> str:
@@ -152,6 +169,46 @@ def _blocks(sound: soundfile.SoundFile, path: str | Path, least: int) -> Iterato
         raise AudioError(path, "truncated or damaged")
     if sound.format not in _HEADED and any(int(a) > int(b) for a, b in _SHORT.findall(sound.extra_info)):
         raise AudioError(path, "truncated")
+
+
+def _part(sound: soundfile.SoundFile, path: str | Path, least: int, part: segments.Segment) -> Iterator[np.ndarray]:
+    """The blocks of a part of an open file, sample by sample those of the whole."""
+    rate = sound.samplerate
+    start, stop = round(part.start * rate), None if part.end is None else round(part.end * rate)
+    if sound.format in _EXACT and sound.seekable():
+        yield from _sought(sound, path, start, stop)
+        return
+    at = 0  # others are decoded from the beginning: libsndfile's MP3 and Opus differ after a jump
+    for block in _blocks(sound, path, least):
+        if len(wanted := block[max(0, start - at) : None if stop is None else max(0, stop - at)]):
+            yield wanted
+        at += len(block)
+        if stop is not None and at >= stop:
+            return
+    _check_inside(path, start, stop, at, rate)
+
+
+def _sought(sound: soundfile.SoundFile, path: str | Path, start: int, stop: int | None) -> Iterator[np.ndarray]:
+    """The blocks from sample `start` to `stop`, without those before."""
+    end = _check_inside(path, start, stop, sound.frames, sound.samplerate)
+    sound.seek(start)
+    left = end - start
+    while left:
+        block = sound.read(min(left, max(1, _BLOCK // sound.channels)), dtype="float32", always_2d=True)
+        if not len(block):
+            raise AudioError(path, "truncated or damaged")
+        left -= len(block)
+        yield _mono(block)
+
+
+def _check_inside(path: str | Path, start: int, stop: int | None, samples: int, rate: int) -> int:
+    """The end of a part in samples, at most that of the recording; `AudioError` where the part is not inside."""
+    length = f"the recording ends at {segments.plain(round(samples / rate, 3))} s"
+    if start >= samples:
+        raise AudioError(path, f"the segment begins after the recording: {length}")
+    if stop is not None and stop > samples + segments.ROUNDING_S * rate:
+        raise AudioError(path, f"the segment ends after the recording: {length}")
+    return samples if stop is None else min(stop, samples)
 
 
 def _mono(block: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from speechemb.audio.remote import fetched
+from speechemb.audio.segments import file_of
 from speechemb.errors import InputError
 from speechemb.paths import existing, remote, shown
 
@@ -41,6 +42,7 @@ FORMATS = {
 }
 SUFFIXES = tuple(f".{word}" for words in FORMATS.values() for word in words.split())
 LFS_HEAD = b"version https://git-lfs"  # the first line of a Git LFS pointer file
+VIDEOS = (".mp4", ".m4v", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 LFS_REMEDY = "the clone holds Git LFS pointers, not audio: run `git lfs pull` in it"
 
 
@@ -55,11 +57,14 @@ class AudioError(InputError):
 def opened(path: str | Path) -> BinaryIO:
     """The file, open for reading, if it is a regular one; a pipe could hold the process up for ever.
 
+    Of a part of a recording (see `segments`), the whole file.
+
     Raises:
         AudioError: it is missing, of another kind, or cannot be read.
         InputError: it is in object storage, which cannot be read.
     """
     try:
+        path = file_of(path)
         if url := remote(path):
             return fetched(url)
         if kind := irregular(path):
@@ -71,6 +76,20 @@ def opened(path: str | Path) -> BinaryIO:
         raise AudioError(path, f"cannot be read ({error.strerror})") from None
     except ValueError:  # a NUL byte
         raise AudioError(path, "missing") from None
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a video, by its name."""
+    return file_of(path).suffix.lower() in VIDEOS
+
+
+def sound_of_videos(example: str) -> str:
+    """What to type to get the sound out of videos; `example` is the name of one of them."""
+    suffix = Path(example).suffix or ".mp4"
+    return (
+        "get the sound with ffmpeg, in their folder: "
+        f'for f in *{suffix}; do ffmpeg -i "$f" -vn -ac 1 -ar 16000 "${{f%{suffix}}}.wav"; done'
+    )
 
 
 def table_text(path: Path, given: str, remedy: str) -> str:

@@ -9,6 +9,7 @@ import soundfile
 from speechemb.audio.decoding import SAMPLE_RATE, resampled, stream
 from speechemb.audio.files import AudioError, opened
 from speechemb.audio.measures import MIN_SECONDS, Measures
+from speechemb.audio.segments import part_of
 
 LONG_S = 120  # seconds; a longer recording is not held in memory
 _USUAL_S = 5.0  # where a header does not say
@@ -93,6 +94,9 @@ def segments_of(waveform: np.ndarray | Recording, size: int, step: int) -> Itera
 
 def announced_seconds(path: str | Path) -> float:
     """The length that a file's header announces, to plan with, not to rely on; a usual one where there is none."""
+    part = part_of(path)
+    if part and part.end is not None:
+        return max(MIN_SECONDS, part.end - part.start)
     try:
         with opened(path) as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
             return max(MIN_SECONDS, sound.frames / sound.samplerate) if sound.frames else _USUAL_S

@@ -28,6 +28,8 @@ DRAFT = {"mlp": {"networks": 1}, "logistic": {"C": 30.0}}
 
 STANDARDISED = ("svm", "logistic", "mlp")  # those with a scaler of their own, which `--leak scaler` replaces
 
+FROM_SHARES = ("logistic", "mlp")  # whose `fit` also takes `shares` (n, K) of raters' votes, and learns them
+
 # The module and the class of each name. `superb` is reached by --protocol superb only: it needs every layer.
 _CLASSES = {
     "svm": ("svm", "Svm"),

@@ -17,6 +17,8 @@ MAX_ITERATIONS = 1000
 IN_CACHE = 1 << 21  # bytes of the block of a large matrix that is used twice, for the loss and for its gradient
 CURVATURE = 0.1  # of the cross-entropy, about p (1 - p)
 Weights = tuple[torch.Tensor, torch.Tensor]
+# Class numbers (n,) and weights (n,); or weighted shares (n, K) and None.
+Targets = tuple[torch.Tensor, torch.Tensor | None]
 
 
 class Logistic:
@@ -32,23 +34,27 @@ class Logistic:
     def __init__(self, n_classes: int, seed: int, C: float | None = None, standardise: bool = True) -> None:
         self.n_classes, self.seed, self.C, self.standardise = n_classes, seed, C, standardise
 
-    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "Logistic":
+    def fit(
+        self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray, shares: np.ndarray | None = None
+    ) -> "Logistic":
+        """With `shares` (n, K) of raters' votes, they are what is learned; `y` only serves to divide the clips."""
         self.features = x.shape[1]
         train, valid = inner_split(y, group, self.seed)
         inner, held_out, found = rows.part(x, train), rows.part(x, valid), []
+        inner_shares, held_shares = (None, None) if shares is None else (shares[train], shares[valid])
         self._standardise(inner)
         with one_thread():
-            part = self._part(inner, y[train])
+            part = self._part(inner, y[train], inner_shares)
             for C in GRID if self.C is None else (self.C,):  # from the simplest, each starts where the last ended
                 logits = self._logits(held_out, part.fitted(C / self.features, tolerance=1e-5))  # enough to choose
-                loss = _balanced_loss(logits, y[valid])
+                loss = _balanced_loss(logits, y[valid], held_shares)
                 found.append((loss, C, logits))
                 if len(found) > 2 and found[-3][0] < min(found[-2][0], loss):
                     break  # it only overfits from here on, and these fits take longest
             _, C, logits = min(found, key=lambda one: one[0])
-            temperature = calibration.temperature(lambda t: logits / t, y[valid])
+            temperature = calibration.temperature(lambda t: logits / t, y[valid], held_shares)
             self._standardise(x)
-            weights = self._part(x, y).fitted(C / self.features, tolerance=1e-6)
+            weights = self._part(x, y, shares).fitted(C / self.features, tolerance=1e-6)
         self.chosen = {"C": C}
         self.arrays |= {"weights": weights[0].T.contiguous().numpy(), "intercepts": weights[1].numpy()}
         self.arrays["temperature"] = np.array([temperature])
@@ -61,10 +67,11 @@ class Logistic:
             scale[scale <= 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1  # constant, apart from rounding
         self.arrays = {"mean": mean, "scale": scale}
 
-    def _part(self, x: np.ndarray | Rows, y: np.ndarray) -> "_Part | _LargePart":
+    def _part(self, x: np.ndarray | Rows, y: np.ndarray, shares: np.ndarray | None) -> "_Part | _LargePart":
+        targets = _balanced(y, self.n_classes) if shares is None else (_balanced_shares(shares), None)
         if isinstance(x, Rows):
-            return _LargePart(x, self.arrays["mean"], self.arrays["scale"], y, self.n_classes)
-        return _Part(self._scaled(x), y, self.n_classes)
+            return _LargePart(x, self.arrays["mean"], self.arrays["scale"], targets, self.n_classes)
+        return _Part(self._scaled(x), targets, self.n_classes)
 
     def _logits(self, x: np.ndarray | Rows, weights: Weights) -> np.ndarray:
         return np.concatenate([linear(self._scaled(some), *weights).double().numpy() for some in rows.blocks(x)])
@@ -99,10 +106,13 @@ class Logistic:
         return self
 
 
-def _balanced_loss(logits: np.ndarray, y: np.ndarray) -> float:
-    """Mean over the classes of their clips' cross-entropy, in nats."""
+def _balanced_loss(logits: np.ndarray, y: np.ndarray, shares: np.ndarray | None) -> float:
+    """Mean over the classes of their clips' cross-entropy, in nats; with shares, each clip counts as its share."""
     from scipy.special import log_softmax
 
+    if shares is not None:
+        totals, losses = shares.sum(axis=0), -(shares * log_softmax(logits, axis=1)).sum(axis=0)
+        return float((losses[totals > 0] / totals[totals > 0]).mean())
     loss = -log_softmax(logits, axis=1)[np.arange(len(y)), y]
     return float(np.mean([loss[y == label].mean() for label in np.unique(y)]))
 
@@ -115,9 +125,9 @@ class _Part:
     axes of thousands of clips with thousands of features take longer than they save, so those stay as they are.
     """
 
-    def __init__(self, x: torch.Tensor, y: np.ndarray, n_classes: int) -> None:
+    def __init__(self, x: torch.Tensor, targets: Targets, n_classes: int) -> None:
         self.x, self.axes, self.squares = _rotated(x) if min(x.shape) <= MAX_ROTATED else (x, None, torch.zeros(1))
-        self.labels, self.balance = _balanced(y, n_classes)
+        self.labels, self.balance = targets
         self.last = torch.zeros(n_classes, self.x.shape[1]), torch.zeros(n_classes)
 
     def fitted(self, C: float, tolerance: float) -> Weights:
@@ -135,7 +145,8 @@ class _Part:
         def loss() -> torch.Tensor:
             optimizer.zero_grad()
             logits = linear(x, weights, intercepts).double()
-            entropy = cross_entropy(logits, self.labels, reduction="none") @ self.balance
+            by_clip = cross_entropy(logits, self.labels, reduction="none")
+            entropy = by_clip.sum() if self.balance is None else by_clip @ self.balance
             value = (entropy + (weights * scale).double().square().sum() / (2 * C)) / clips
             value.backward()
             return value
@@ -151,9 +162,9 @@ class _LargePart:
     A block is centred in the processor's cache; the features' scale is in the weights instead.
     """
 
-    def __init__(self, x: Rows, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, n_classes: int) -> None:
+    def __init__(self, x: Rows, mean: np.ndarray, scale: np.ndarray, targets: Targets, n_classes: int) -> None:
         self.x, self.mean, self.inverse = x, mean, torch.from_numpy(1 / scale)
-        self.labels, self.balance = _balanced(y, n_classes)
+        self.labels, self.balance = targets
         self.last = torch.zeros(n_classes, x.shape[1]), torch.zeros(n_classes)
 
     def fitted(self, C: float, tolerance: float) -> Weights:
@@ -183,11 +194,16 @@ class _LargePart:
             block -= self.mean
             clips = torch.from_numpy(block)
             logs = linear(clips, weights, intercepts).double().log_softmax(dim=1)
-            labels, balance = self.labels[some], self.balance[some]
-            entropy -= logs.gather(1, labels[:, None])[:, 0] @ balance
-            errors = logs.exp()
-            errors[torch.arange(len(labels)), labels] -= 1
-            errors = (errors * balance[:, None]).float()
+            labels = self.labels[some]
+            if self.balance is None:
+                entropy -= (logs * labels).sum()
+                errors = (logs.exp() * labels.sum(dim=1, keepdim=True) - labels).float()
+            else:
+                balance = self.balance[some]
+                entropy -= logs.gather(1, labels[:, None])[:, 0] @ balance
+                errors = logs.exp()
+                errors[torch.arange(len(labels)), labels] -= 1
+                errors = (errors * balance[:, None]).float()
             gradients[0].addmm_(errors.T, clips)
             gradients[1].add_(errors.sum(dim=0))
         return entropy, *gradients
@@ -198,6 +214,13 @@ def _balanced(y: np.ndarray, n_classes: int) -> tuple[torch.Tensor, torch.Tensor
     labels = torch.from_numpy(y.astype(np.int64))
     counts = torch.bincount(labels, minlength=n_classes).clamp(min=1)
     return labels, (len(y) / (len(torch.unique(labels)) * counts))[labels].double()
+
+
+def _balanced_shares(shares: np.ndarray) -> torch.Tensor:
+    """(n, K) float64: shares times weights inverse to what they add up to, as `_balanced` of classes without doubt."""
+    totals = shares.sum(axis=0)
+    weights = len(shares) / ((totals > 0).sum() * np.where(totals > 0, totals, 1))
+    return torch.from_numpy(shares * weights).double()
 
 
 def _lbfgs(weights: torch.Tensor, intercepts: torch.Tensor, tolerance: float) -> torch.optim.LBFGS:

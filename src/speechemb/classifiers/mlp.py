@@ -46,7 +46,8 @@ class Mlp:
         self.standardise = standardise
         self.shape = {"width": width, "dropout": dropout}
 
-    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray) -> "Mlp":
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray, group: np.ndarray, shares: np.ndarray | None = None) -> "Mlp":
+        """With `shares` (n, K) of raters' votes, the networks learn them; they still stop early by UAR on `y`."""
         self.features = x.shape[1]
         self.mean, deviation = rows.moments(x)
         self.scale = deviation + 1e-6
@@ -55,19 +56,19 @@ class Mlp:
         scaled = self._scaled(x)
         seeds = [(self.seed * self.networks + number) % 2**32 for number in range(self.networks)]
         with one_thread():
-            fitted = [self._fit_one(scaled, y, group, seed) for seed in seeds]
+            fitted = [self._fit_one(scaled, y, group, seed, shares) for seed in seeds]
         self.modules, epochs = [module for module, _ in fitted], [number for _, number in fitted]
         self.epochs = round(sum(epochs) / len(epochs))
         return self
 
     def _fit_one(
-        self, x: "torch.Tensor | _Scaled", y: np.ndarray, group: np.ndarray, seed: int
+        self, x: "torch.Tensor | _Scaled", y: np.ndarray, group: np.ndarray, seed: int, shares: np.ndarray | None
     ) -> tuple[nn.Sequential, int]:
         """One network, and the epochs that it was trained."""
         train, valid = inner_split(y, group, seed)
         generator = torch.Generator().manual_seed(seed)
         module = network(self.features, self.n_classes, generator, **self.shape)
-        labels = torch.from_numpy(y[train].astype(np.int64))
+        labels = torch.from_numpy(y[train].astype(np.int64) if shares is None else shares[train].astype(np.float32))
         parts = [x[clips] if isinstance(x, torch.Tensor) else x.part(clips) for clips in (train, valid)]
         return module, self._train(module, parts[0], labels, parts[1], y[valid], generator)
 
@@ -80,8 +81,10 @@ class Mlp:
         y_valid: np.ndarray,
         generator: torch.Generator,
     ) -> int:
-        counts = torch.bincount(y, minlength=self.n_classes).clamp(min=1)
-        loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=0.05)
+        doubtless = y.ndim == 1
+        counts = torch.bincount(y, minlength=self.n_classes).clamp(min=1) if doubtless else y.sum(dim=0).clamp(min=1)
+        smoothing = 0.05 if doubtless else 0.0  # raters' shares are smooth already
+        loss = nn.CrossEntropyLoss(weight=len(y) / (self.n_classes * counts), label_smoothing=smoothing)
         optimizer = without_compiler(torch.optim.AdamW)(
             module.parameters(), lr=self.rate, weight_decay=1e-2, fused=True
         )

@@ -8,7 +8,7 @@ loads the standard library only, so that a script's `--help` answers at once.
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechemb.corpora import cremad, emodb, iemocap, ravdess, table
+from speechemb.corpora import cremad, databases, emodb, iemocap, ravdess, table
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError
 from speechemb.paths import DATA, existing, shown
@@ -16,7 +16,8 @@ from speechemb.paths import DATA, existing, shown
 CORPORA = {"iemocap": iemocap, "cremad": cremad, "ravdess": ravdess, "emodb": emodb}
 DEMO = "demo"  # the bundled synthetic corpus in data/demo, named like CREMA-D, actors 9001 and up
 TABLE = "table:"
-WORDS = (*CORPORA, DEMO, TABLE + "FILE.csv")
+DIALOGUES = "dialogues"  # of --iemocap-source: the local release, its dialogues cut by its own times
+WORDS = (*CORPORA, DEMO, TABLE + "FILE.csv", databases.WORD + "FOLDER")
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,26 @@ class Corpus:
     remedy: str = ""  # what to check where no clip can be used, if not the flag of its folder or source
 
 
-def read(word: str, data_dir: str | Path | None = None, source: str | None = None) -> Corpus:
+def read(word: str, data_dir: str | Path | None = None, source: str | None = None, ties: bool = False) -> Corpus:
     """The corpus that `--corpora` calls `word`.
 
     `data_dir` is its folder; `source` is local, hub or `<hub id>[@revision]`. Where neither is given, a corpus comes
     from its folder in `data/`, and IEMOCAP and CREMA-D from the hub where that folder holds none of it.
 
+    `ties` keeps the clips of a table of raters' votes on which they tie.
+
     Raises:
         InputError: the corpus is not there; the message says where to get it and which flag takes its folder.
     """
     if word.startswith(TABLE):
-        return _read_table(word, data_dir)
+        return _read_table(word, data_dir, ties)
+    if word.startswith(databases.WORD):
+        return _read_database(word, data_dir)
     check_word(word)
     module = CORPORA.get(word, cremad)
     source = source or _nearest(word, data_dir)
-    if source != "local":
+    dialogues = word == "iemocap" and source == DIALOGUES
+    if source != "local" and not dialogues:
         return _read_hub(word, module.FOLDER, data_dir, source)
     folder = existing(data_dir) if data_dir else DATA / (DEMO if word == DEMO else module.FOLDER)
     if not folder.is_dir():
@@ -53,12 +59,14 @@ def read(word: str, data_dir: str | Path | None = None, source: str | None = Non
         raise InputError(f"{word}: no folder {shown(folder)}: {where}, or give its folder with --data-dir")
     if word == DEMO:
         return Corpus(DEMO, cremad.clips(folder, DEMO), "local", folder)
+    if dialogues:
+        return Corpus(word, iemocap.clips(folder, dialogues=True), source, folder, module.PUBLISHED)
     return Corpus(word, module.clips(folder), "local", folder, module.PUBLISHED)
 
 
 def check_word(word: str) -> None:
     """Raise where no corpus is called this."""
-    if word not in (DEMO, *CORPORA) and not word.startswith(TABLE):
+    if word not in (DEMO, *CORPORA) and not word.startswith((TABLE, databases.WORD)):
         raise InputError(f"--corpora {word}: choose from {', '.join(WORDS)}")
 
 
@@ -70,13 +78,21 @@ def _nearest(word: str, data_dir: str | Path | None) -> str:
     return "local" if module.is_in(DATA / module.FOLDER) else "hub"
 
 
-def _read_table(word: str, data_dir: str | Path | None) -> Corpus:
+def _read_table(word: str, data_dir: str | Path | None, ties: bool) -> Corpus:
     if data_dir:
         raise InputError(f"--data-dir does not go with {word}: paths in a table are relative to its own folder")
     file = existing(word.removeprefix(TABLE))
-    return Corpus(
-        table.corpus_name(file), table.clips(file), "local", file.parent, remedy=f"column path of {shown(file)}"
-    )
+    found, source = table.clips(file, ties), "local, ties kept" if ties else "local"
+    return Corpus(table.corpus_name(file), found, source, file.parent, remedy=f"column path of {shown(file)}")
+
+
+def _read_database(word: str, data_dir: str | Path | None) -> Corpus:
+    if data_dir:
+        raise InputError(f"--data-dir does not go with {word}: the database's folder is in the word itself")
+    name, one = databases.folder_and_table(word)
+    folder = existing(name)
+    found = databases.clips(folder, one)
+    return Corpus(table.corpus_name(folder), found, "local", folder, remedy=f"the files that {shown(folder)} lists")
 
 
 def _read_hub(word: str, folder: str, data_dir: str | Path | None, source: str) -> Corpus:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speechemb.audio.segments import part_of
 from speechemb.errors import first
 from speechemb.labels import ordered
 
@@ -75,9 +76,10 @@ def warnings(found: dict[str, Any]) -> list[str]:
 
 
 def _identical(clips: pd.DataFrame) -> list[list[str]]:
-    """Pairs of clips whose files are the same: the first of them with each of the others."""
-    twins = clips[clips.audio_sha256.duplicated(keep=False)]
-    groups = [part.clip_id.tolist() for _, part in twins.groupby("audio_sha256", sort=False)]
+    """Pairs of clips whose files, or parts of them, are the same: the first of them with each of the others."""
+    audio = clips.audio_sha256 + clips.path.map(part_of).map(str)
+    twins = audio[audio.duplicated(keep=False)]
+    groups = [clips.clip_id[part.index].tolist() for _, part in twins.groupby(twins, sort=False)]
     return [[names[0], other] for names in groups for other in names[1:]]
 
 

@@ -41,9 +41,9 @@ def named_clips(
     if others:
         log.info("%s: %s", corpus, files.passed_over(others))
     if not paths:
-        raise InputError(
-            f"{shown(folder)} holds no audio file that can be read: give the folder of {corpus} with --data-dir"
-        )
+        videos = [suffix for suffix in others if suffix in files.VIDEOS]
+        remedy = files.sound_of_videos(f"x{videos[0]}") if videos else f"give the folder of {corpus} with --data-dir"
+        raise InputError(f"{shown(folder)} holds no audio file that can be read: {remedy}")
     clips: dict[str, Clip] = {}
     for path in paths:
         clip = Clip(clip_id=f"{corpus}/{path.stem}", path=path, corpus=corpus, **describe(path.stem))

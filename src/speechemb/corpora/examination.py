@@ -101,7 +101,7 @@ def examine(path: str | Path, listen: bool = True) -> Examined:
             pointer = file.read(len(LFS_HEAD)) == LFS_HEAD
             file.seek(0)
             empty = os.fstat(file.fileno()).st_size == 0
-            one = Examined("" if empty else decoding.sha256(file), pointer)
+            one = Examined("" if empty else decoding.digest(file, path), pointer)
             return _listened(one, file, path) if listen else one
     except AudioError as error:
         return Examined(fault=error.reason if listen else "")

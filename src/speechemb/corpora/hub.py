@@ -25,7 +25,8 @@ from speechemb.audio.files import is_formula
 from speechemb.corpora import cremad, iemocap
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
-from speechemb.labels import canonical
+from speechemb.labels import canonical, vote_columns
+from speechemb.paths import shown
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,25 @@ def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]
             len(differing),
             first(differing),
         )
+    _write_scores(target / "raters.csv", splits, [clip.clip_id for clip in clips])
     return clips, f"{hub_id}@{commit}", target
+
+
+def _write_scores(path: Path, splits: dict[str, Any], clip_ids: list[str]) -> None:
+    """The scores of raters by emotion, where a copy has them, as a table for step 3; its columns are numbers."""
+    parts = []
+    for rows in splits.values():
+        numbers = [name for name, of in rows.features.items() if str(getattr(of, "dtype", "")).startswith("float")]
+        known = vote_columns([name.lower() for name in numbers])
+        parts.append(rows.select_columns([name for name in numbers if name.lower() in known]).to_pandas())
+    if any(len(part.columns) < 2 for part in parts):
+        return
+    import pandas as pd
+
+    table = pd.concat(parts, ignore_index=True).round(6)
+    table.insert(0, "clip_id", clip_ids)
+    _write_once(path, table.to_csv(index=False, lineterminator="\n").encode())
+    log.info("scores by emotion: give them to step 3 with --raters %s", shown(path))
 
 
 def _load(corpus: str, hub_id: str, revision: str) -> tuple[str, dict[str, Any]]:

@@ -10,12 +10,16 @@ Files     Session1/sentences/wav/<dialogue>/<turn>.wav, labels in Session1/dialo
 Known     Ses01F names the actor who wore the markers, not the speaker; taken for the speaker it is wrong in
           2,750 of the 5,531 turns. The release holds macOS files (._*) beside the labels. xxx marks turns whose
           annotators did not agree. The label files do not say what is spoken, so `sentence` stays empty.
+Dialogues With `--iemocap-source dialogues` a turn is a part of Session1/dialog/wav/<dialogue>.wav, by the times of its
+          line. Both speakers of a dialogue are then in one recording, so that speaker-independent folds keep sessions
+          together.
 Paper     Busso et al. (2008), Language Resources and Evaluation 42, 335-359.
 """
 
 import re
 from pathlib import Path
 
+from speechemb.audio.segments import Segment, with_segment
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError
 from speechemb.labels import canonical
@@ -31,20 +35,28 @@ _LABEL = re.compile(
 _TURN = re.compile(r"(Ses0[1-5])[FM]_\w+_([FM])(?:XX)?\d+")
 
 
-def clips(folder: Path) -> list[Clip]:
-    """One clip per turn in the label files of `folder/IEMOCAP_full_release`, or of `folder` itself."""
+def clips(folder: Path, dialogues: bool = False) -> list[Clip]:
+    """One clip per turn in the label files of `folder/IEMOCAP_full_release`, or of `folder` itself.
+
+    `dialogues`: as a part of its dialogue, not as the file that was cut from it.
+    """
     release, files = _release(folder)
     if not files:
         raise InputError(
             f"{shown(release)} holds no Session*/dialog/EmoEvaluation/*.txt: give the folder of "
             f"IEMOCAP_full_release with --data-dir"
         )
-    return [clip for file in files for clip in _dialogue(file)]
+    return [clip for file in files for clip in _dialogue(file, dialogues)]
 
 
 def is_in(folder: Path) -> bool:
     """Whether the release is in this folder."""
-    return bool(_release(folder)[1])
+    return bool(label_files(folder))
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The label files of the release that is in this folder."""
+    return _release(folder)[1]
 
 
 def _release(folder: Path) -> tuple[Path, list[Path]]:
@@ -55,16 +67,17 @@ def _release(folder: Path) -> tuple[Path, list[Path]]:
     return release, [file for file in files if file.is_file() and not file.name.startswith("._")]
 
 
-def _dialogue(file: Path) -> list[Clip]:
-    """The turns of one label file; their audio is in the session's `sentences/wav/<dialogue>/`."""
-    wav = file.parents[2] / "sentences" / "wav" / file.stem
+def _dialogue(file: Path, whole: bool) -> list[Clip]:
+    """The turns of one label file; their audio is in the session's `sentences/wav/<dialogue>/`, or in `dialog/wav/`."""
+    wav, dialogue = file.parents[2] / "sentences" / "wav" / file.stem, file.parents[1] / "wav" / f"{file.stem}.wav"
     text = file.read_text(encoding="utf-8", errors="replace")  # annotators' comments are not always UTF-8
     found = []
-    for _, _, turn, label, *_ in _LABEL.findall(text):
+    for start, end, turn, label, *_ in _LABEL.findall(text):
         known = {"emotion": canonical(label), **describe(turn)}
         if label == "xxx":
             known["excluded"] = "no majority label (xxx)"
-        found.append(Clip(clip_id=f"iemocap/{turn}", path=wav / f"{turn}.wav", corpus="iemocap", **known))
+        path = with_segment(dialogue, Segment(float(start), float(end))) if whole else wav / f"{turn}.wav"
+        found.append(Clip(clip_id=f"iemocap/{turn}", path=path, corpus="iemocap", **known))
     return found
 
 

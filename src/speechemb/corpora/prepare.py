@@ -18,6 +18,7 @@ from speechemb.artifacts import provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import fingerprint
 from speechemb.audio.files import cell_of_path, printable
+from speechemb.audio.segments import file_of, part_of
 from speechemb.corpora import Clip, Corpus, card
 from speechemb.corpora.examination import Findings, examine_all, fingerprint_of
 from speechemb.errors import InputError, first
@@ -97,12 +98,14 @@ def _prepared(corpus: Corpus, clips: list[Clip], found: Findings, settings: dict
 def mark_contradictions(clips: list[Clip], found: Findings) -> list[Clip]:
     """Exclude clips whose files are byte-identical but whose emotions differ: at most one can be right.
 
+    Of parts of recordings, those with the same times.
+
     Identical clips of one emotion are kept; folds never separate them.
     """
     twins = defaultdict(list)
     for place in _repeated(found.digest):
         if not clips[place].excluded:
-            twins[found.sha256(place)].append(clips[place])
+            twins[found.sha256(place), part_of(clips[place].path)].append(clips[place])
     reasons = {}
     for group in twins.values():
         for clip in group:
@@ -217,7 +220,7 @@ def _warn_of_missing(corpus: Corpus, clips: list[Clip]) -> None:
 
 
 def _paths(clips: Iterable[Clip]) -> list[str]:
-    return [printable(shown(clip.path)) for clip in clips]
+    return list(dict.fromkeys(printable(shown(file_of(clip.path))) for clip in clips))
 
 
 def _table(kept: list[Clip], found: Findings, places: list[int]) -> pd.DataFrame:

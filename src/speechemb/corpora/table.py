@@ -1,11 +1,12 @@
 """Any other corpus: a CSV with the columns `path` and `emotion`, one row per clip.
 
-Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored, but for columns
-that make a row a part of a file, such as `start` and `end`: they are refused. In those four, UNKNOWN words count as
-unknown. Paths are relative to the CSV's folder, or else to the project's root; they may have Windows' backslashes, and
-their letters may be composed or decomposed. URLs of object storage (`s3://bucket/a.wav`) are read through fsspec.
-Fields are separated by commas, tabs, semicolons or bars; the encoding is UTF-8, with or without byte-order mark. The
-corpus is named after the file: `My Clips.csv` -> `my_clips`.
+Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored. In those four,
+UNKNOWN words count as unknown. With `start` and `end` (seconds, or `0 days 00:00:01.5`) a row is a part of its file,
+see `audio.segments`; other columns that would make it one are refused. `shapes` lists names of columns, and published
+tables, that are also recognised. Paths are relative to the CSV's folder, or else to the project's root; they may have
+Windows' backslashes, and their letters may be composed or decomposed. URLs of object storage (`s3://bucket/a.wav`) are
+read through fsspec. Fields are separated by commas, tabs, semicolons or bars; the encoding is UTF-8, with or without
+byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
 """
 
 import csv
@@ -19,7 +20,9 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
-from speechemb.audio.files import is_formula, table_text
+from speechemb.audio.files import is_formula, is_video, table_text
+from speechemb.audio.segments import Segment, file_of, part_of, seconds_of, with_segment
+from speechemb.corpora import shapes
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical
@@ -35,7 +38,7 @@ _SEGMENT = re.compile(
     "(start|begin|beginning|onset|offset|end|stop|finish|xmin|xmax|tmin|tmax|dur|duration|segment)"
     "(time|sec|second|ms|s|frame|sample)*"
 )
-_GENDERS = {"f": "female", "woman": "female", "m": "male", "man": "male"}
+GENDERS = {"f": "female", "woman": "female", "m": "male", "man": "male"}
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +51,18 @@ def corpus_name(file: Path) -> str:
     return name
 
 
-def clips(file: Path) -> list[Clip]:
-    """One clip per row of the CSV."""
-    corpus, rows = corpus_name(file), _rows(file)
-    paths = [_locate(file, row["path"]) for _, row in rows]
+def clips(file: Path, ties: bool = False) -> list[Clip]:
+    """One clip per row of the CSV; `ties`: also those on which raters tie, see `shapes`."""
+    corpus = corpus_name(file)
+    shape, rows = _rows(file, ties)
+    texts = [row["path"] for _, row in rows]
+    paths = shape.find(file, texts) if shape.find else [_locate(file, text, shape.folders) for text in texts]
+    shapes.refuse_videos(file, [path for path in paths if is_video(path)])
+    parts = [_segment(file, line, row) for line, row in rows]
+    paths = [with_segment(path, part) for path, part in zip(paths, parts, strict=True)]
+    if len(set(paths)) < len(paths):
+        twice = [path.name for path, n in Counter(paths).items() if n > 1]
+        raise InputError(f"{shown(file)} lists a file twice: {first(twice)}: keep one row of each")
     return [
         Clip(
             clip_id=f"{corpus}/{name}",
@@ -61,28 +72,57 @@ def clips(file: Path) -> list[Clip]:
             speaker=row.get("speaker", ""),
             session=row.get("session", ""),
             sentence=row.get("sentence", ""),
-            gender=_GENDERS.get(row.get("gender", "").lower(), row.get("gender", "").lower()),
+            gender=GENDERS.get(row.get("gender", "").lower(), row.get("gender", "").lower()),
+            excluded=row.get("excluded", ""),
         )
-        for (_, row), path, name in zip(rows, paths, _names(file, paths), strict=True)
+        for (_, row), path, name in zip(rows, paths, clip_names(paths), strict=True)
     ]
 
 
-def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and fields of every row, without spaces around them."""
+def _segment(file: Path, line: int, row: dict[str, str]) -> Segment | None:
+    """The part of its file that a row is; None for the whole.
+
+    Raises:
+        InputError: its times are none, or are in the wrong order.
+    """
+    if "start" not in row:
+        return None
+    times = []
+    for column in shapes.TIMES:
+        try:
+            times.append(seconds_of(row[column]))
+        except ValueError:
+            raise InputError(
+                f"{shown(file)}: column {column} has {row[column]!r} in row {line}: write seconds from the file's "
+                "beginning, such as 1.5, or 0 days 00:00:01.5"
+            ) from None
+    start, end = times[0] or 0.0, times[1]
+    if end is not None and end <= start:
+        raise InputError(
+            f"{shown(file)}: the segment of row {line} ends at {end:g} s, not after its start, {start:g} s"
+        )
+    return Segment(start, end) if start or end is not None else None
+
+
+def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]]]:
+    """The table's shape; line number and fields of every row, without spaces around them."""
     text = table_text(file, shown(file), "give --corpora table:FILE.csv")
     try:
         separator, text = _separator(text)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
-        _check_columns(file, columns)
+        shape = shapes.of(columns, ties)
+        _check_columns(file, columns, shape)
         reader.fieldnames = columns
         wide, rows = [], []
         for row in reader:
             if None in row:
                 wide.append(str(reader.line_num))
-            rows.append((reader.line_num, _stripped(row)))
+            rows.append((reader.line_num, _stripped(row, shape)))
     except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
+    except ValueError as error:  # of the shape
+        raise InputError(f"{shown(file)}: {error}") from None
     if wide:
         raise InputError(f"{shown(file)}: more fields than columns in row {first(wide)}: quote fields that hold commas")
     if not rows:
@@ -93,13 +133,16 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         log.info("%s: column split is not used here; step 3 takes it with --folds %s", shown(file), shown(file))
     if separator in _NAMES:
         log.info("%s: fields are separated by %s", shown(file), _NAMES[separator])
+    if said := shape.said():
+        log.info("%s: %s", shown(file), said)
     _say_labels(file, [row["emotion"] for _, row in rows])
-    return rows
+    return shape, rows
 
 
-def _stripped(row: dict[str, str | None]) -> dict[str, str]:
+def _stripped(row: dict[str, str | None], shape: shapes.Shape) -> dict[str, str]:
     """The columns that are used; words that many rows share are held once."""
-    return {name: sys.intern((row[name] or "").strip()) for name in REQUIRED + OPTIONAL if name in row}
+    plain = {name: (text or "").strip() for name, text in row.items() if name is not None}
+    return {name: sys.intern(text) for name, text in shape.of_row(plain).items()}
 
 
 def _say_labels(file: Path, labels: list[str]) -> None:
@@ -119,8 +162,8 @@ def _separator(text: str) -> tuple[str, str]:
     if named := re.fullmatch(r'"?sep=(.)"?\r?', header):
         return named[1], rest
     for separator in SEPARATORS:
-        columns = {name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])}
-        if columns >= set(REQUIRED):
+        columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
+        if not _lacking(shapes.of(columns)):
             return separator, text
     return ",", text
 
@@ -150,19 +193,24 @@ def _check_fields(file: Path, rows: list[tuple[int, dict[str, str]]]) -> None:
             )
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
-    for column in REQUIRED:
-        if column not in columns:
-            raise InputError(
-                f"{shown(file)} has no column {column} (found: {', '.join(columns) or 'none'}): it needs "
-                f"{' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}"
-            )
-    if parts := [name for name in columns if _is_segment(name)]:
+def _lacking(shape: shapes.Shape) -> list[str]:
+    """The columns that a table of this shape lacks."""
+    return [column for column in REQUIRED if column not in (*shape.columns, *shape.made)]
+
+
+def _check_columns(file: Path, columns: list[str], shape: shapes.Shape) -> None:
+    for column in _lacking(shape):
         raise InputError(
-            f"{shown(file)} has columns of segments ({', '.join(parts)}): they are not read yet, and the whole file "
-            "would get a segment's label: cut the files and list the cuts, or drop the columns if rows are whole files"
+            f"{shown(file)} has no column {column} (found: {', '.join(columns) or 'none'}): it needs "
+            f"{' and '.join(REQUIRED)}, and may have {', '.join(OPTIONAL)}, start and end"
         )
-    if twice := [name for name in REQUIRED + OPTIONAL if columns.count(name) > 1]:
+    parts = [name for name in columns if _is_segment(name)]
+    if parts and shape.name != "MELD" and not set(shapes.TIMES) <= set(shape.columns):
+        raise InputError(
+            f"{shown(file)} has columns of segments ({', '.join(parts)}), and the whole file would get a segment's "
+            "label: write them as start and end, both in seconds, or drop the columns if rows are whole files"
+        )
+    if twice := [name for name in shape.columns.values() if columns.count(name) > 1]:
         raise InputError(f"{shown(file)} has column {first(twice)} twice: keep one")
 
 
@@ -171,8 +219,13 @@ def _is_segment(column: str) -> bool:
     return column != "duration_s" and any(_SEGMENT.fullmatch(word) for word in re.split(r"[^a-z]+", column))
 
 
-def _locate(file: Path, text: str) -> Path:
-    """Absolute path of a clip: in the CSV's folder, unless it exists only below the project's root. Or a remote one."""
+def _locate(file: Path, text: str, folders: tuple[str, ...] = (".",)) -> Path:
+    """Absolute path of a clip: in `folders` of the CSV's, unless it exists only below the project's root.
+
+    Or a remote one. A part of a file, as in step 1's own tables, stays one.
+    """
+    if part := part_of(text):
+        return with_segment(_locate(file, str(file_of(text)), folders), part)
     if url := remote(text):
         if url != remote(Path(text)) or ".." in Path(text).parts or "::" in url:
             raise InputError(
@@ -180,7 +233,7 @@ def _locate(file: Path, text: str) -> Path:
             )
         return Path(text)
     # os.path, because Path.exists raises for names that are not valid file names, and Path joins slowly
-    for folder in (file.parent, ROOT):
+    for folder in (*(file.parent / name for name in folders), ROOT):
         for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
             path = os.path.normpath(os.path.join(folder, spelled))
             if os.path.lexists(path) or (path := _respelled(path)):
@@ -210,11 +263,16 @@ def _entries(folder: str) -> dict[str, str]:
         return {}
 
 
-def _names(file: Path, paths: list[Path]) -> list[str]:
-    """The shortest unique names: stems, or else paths within the common folder, without or with suffix."""
-    if len(set(paths)) < len(paths):
-        twice = [path.name for path, n in Counter(paths).items() if n > 1]
-        raise InputError(f"{shown(file)} lists a file twice: {first(twice)}: keep one row of each")
+def clip_names(paths: list[Path]) -> list[str]:
+    """The shortest unique names of their files, with the times of those that are parts of one: `a_1.5-4.2`."""
+    recordings = [file_of(path) for path in paths]
+    unique = list(dict.fromkeys(recordings))
+    named, parts = dict(zip(unique, _unique_names(unique), strict=True)), map(part_of, paths)
+    return [named[of] + (f"_{part.name}" if part else "") for of, part in zip(recordings, parts, strict=True)]
+
+
+def _unique_names(paths: list[Path]) -> list[str]:
+    """Stems, or else paths within the common folder, without or with suffix."""
     if len(set(names := [path.stem for path in paths])) == len(names):
         return names
     rooted = [Path("/", path) for path in paths]  # URLs are relative

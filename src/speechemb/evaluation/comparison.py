@@ -84,7 +84,7 @@ def protocol_of(result: dict[str, Any]) -> str:
         words += " (optimistic)"
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"
-    return words + other_task
+    return words + (f" (labels of raters: {beside['source']})" if (beside := result.get("raters")) else "") + other_task
 
 
 def is_strict(protocol: str) -> bool:

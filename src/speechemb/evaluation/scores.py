@@ -31,6 +31,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `calibration_error`, `reliability` | expected calibration error of the probabilities, and its 15 bins |
 | `by_corpus` | runs over several corpora: pooled figures and interval of UAR of each |
 | `by_gender`, `gender_gap`, `by_speaker` | UAR by gender and by speaker, see `fairness` |
+| `raters` | the run beside its raters, whose votes gave its labels, see `evaluation.raters`; null where they did not |
 | `human` | scores of human listeners, see `listeners`; null except for CREMA-D with its table of votes |
 
 A cross-corpus run has one such file for each direction, and no figure over directions: each is a task of its own.
@@ -50,7 +51,7 @@ from numpy.typing import NDArray
 
 from speechemb.artifacts import provenance
 from speechemb.artifacts.storage import SCHEMA
-from speechemb.evaluation import counts, fairness, listeners, trained_on
+from speechemb.evaluation import counts, fairness, listeners, raters, trained_on
 from speechemb.evaluation.counts import Counts
 from speechemb.evaluation.late_fusion import mean_words
 from speechemb.metrics import classification, intervals
@@ -98,7 +99,8 @@ def training_corpus(fold: str, corpora: list[str]) -> str:
 
 def _evaluated(predictions: pd.DataFrame, stamp: dict[str, Any]) -> Evaluated:
     counted = counts.count(predictions, stamp["labels"])
-    return Evaluated(evaluate(counted, stamp), counted, predictions)
+    beside = {"raters": raters.figures(predictions, counted, stamp)}
+    return Evaluated(evaluate(counted, stamp) | beside, counted, predictions)
 
 
 def evaluate(counts: Counts, stamp: dict[str, Any]) -> dict[str, Any]:

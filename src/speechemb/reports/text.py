@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from speechemb.errors import first
-from speechemb.evaluation import trained_on
+from speechemb.evaluation import raters, trained_on
 from speechemb.evaluation.comparison import run_row, settings_words
 from speechemb.evaluation.fairness import FEW
 from speechemb.evaluation.leakage_audit import protocol_words
@@ -69,6 +69,7 @@ def classification_report(result: dict[str, Any]) -> str:
     for label, of in result["per_class"].items():
         lines.append(f"{label:12s} {of['precision']:9.3f} {of['recall']:7.3f} {of['f1']:7.3f} {of['support']:8d}")
     lines += ["", *calibration_lines(result), *fairness_lines(result), *listener_lines([result])]
+    lines += raters.lines(result.get("raters"))
     return "\n".join(lines) + "\n"
 
 

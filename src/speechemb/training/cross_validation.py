@@ -17,7 +17,7 @@ from speechemb.classifiers.rows import Rows, taken
 from speechemb.errors import InputError
 from speechemb.labels import ordered
 from speechemb.layers import take_layer
-from speechemb.metrics import classification
+from speechemb.metrics import classification, raters
 from speechemb.splits.folds import Fold
 from speechemb.splits.protocols import voices_of
 from speechemb.training import effort, layer_selection, tuning
@@ -36,6 +36,8 @@ class Task:
     classes: list[str]
     layers: list[int] = field(default_factory=list)
     corpora: np.ndarray | None = None  # (n,); folds whose figures stand by corpus need it
+    votes: np.ndarray | None = None  # (n, K) of raters, where labels are their majority
+    hard: bool = False  # learn from the majority alone
 
     def features(self, layer: str, clips: np.ndarray) -> np.ndarray | Rows:
         """The features of these clips: rows of `x`, or of one layer (or mix of layers) where `x` has all of them."""
@@ -117,6 +119,7 @@ def task_of(data: Embeddings, recipe: Recipe, group: np.ndarray) -> Task:
         classes,
         data.layers.tolist(),
         data.corpora,
+        **({"votes": data.raters.votes_of(data, classes), "hard": data.raters.hard} if data.raters else {}),
     )
 
 
@@ -133,9 +136,16 @@ def fit(recipe: Recipe, task: Task, clips: np.ndarray) -> Fitted:
     if recipe.trials:
         settings, trials = tuning.best_settings(recipe.classifier, draft, x, y, group, recipe.seed, recipe.trials)
         choices |= {"settings": json.dumps(settings, sort_keys=True)}
-    classifier = make(**settings).fit(x, y, group)
+    classifier = make(**settings).fit(x, y, group, **shares_for(recipe, task, clips))
     choices |= getattr(classifier, "chosen", {})  # settings that the classifier chose itself
     return Fitted(classifier, layer, settings, choices, trials)
+
+
+def shares_for(recipe: Recipe, task: Task, clips: np.ndarray) -> dict[str, np.ndarray]:
+    """What `fit` is given of the raters' votes: their shares, where the classifier can learn them."""
+    if task.votes is None or task.hard or recipe.classifier not in classifiers.FROM_SHARES:
+        return {}
+    return {"shares": raters.shares_of(task.votes[clips])}
 
 
 def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.ndarray]:
@@ -216,5 +226,7 @@ def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np
             "predicted": classes[probabilities.argmax(axis=1)],
         }
         scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.classes)}
+        if task.votes is not None:
+            scores |= {f"votes_{label}": task.votes[fold.test, i] for i, label in enumerate(task.classes)}
         frames.append(pd.DataFrame({**columns, **scores}))
     return pd.concat(frames, ignore_index=True)

@@ -45,7 +45,13 @@ class TrainingRun:
         layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
         name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
         parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.classes)}emo", layer, name]
-        return "-".join([*parts, self.protocol.tag(self.n_folds)]) + (f"-seed{recipe.seed}" if recipe.seed else "")
+        parts += [self.protocol.tag(self.n_folds)] + ([f"raters_{self.raters}"] if self.raters else [])
+        return "-".join(parts) + (f"-seed{recipe.seed}" if recipe.seed else "")
+
+    @property
+    def raters(self) -> str:
+        """The name of the raters whose votes give the labels; empty where the corpus does."""
+        return self.plan.data.raters.name if self.plan.data.raters else ""
 
     def stamp(self) -> dict[str, Any]:
         """The provenance of the run's files, with the settings that step 4's tables show."""
@@ -61,6 +67,7 @@ class TrainingRun:
             leak=protocol.leak,
             normalise=protocol.normalise,
             seed=recipe.seed,
+            raters=self.raters,
             inputs=[schemas.Source(**source) for source in data.sources],
             tag=self.tag,
             encoder=data.meta["encoder"],
@@ -73,7 +80,7 @@ class TrainingRun:
             features=self.task.x.shape[-1],
             labels=self.task.classes,
             corpora=self.corpora,
-            protocol_note=self.plan.note,
+            protocol_note="; ".join(filter(None, [self.plan.note, data.raters and data.raters.note])),
             groups=len(np.unique(self.task.group)),
             speakers_on_both_sides=speakers_on_both_sides(data, self.plan.folds),
             dropped=len(self.plan.dropped),

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from speechemb import paths
-from speechemb.audio import decoding, ogg, recording
+from speechemb.audio import decoding, ogg, recording, segments
 from speechemb.labels import display_corpora
 from speechemb.reports.page.clips import Clips
 
@@ -36,7 +36,7 @@ class Sounds:
 def files_of(clips: Clips) -> dict[int, Path]:
     """The audio files of the clips, by number; only of those that lie where step 1 found them."""
     places = ((number, paths.located(path)) for number, path in enumerate(clips.table["path"]) if path)
-    return {number: place for number, place in places if place.is_file()}
+    return {number: place for number, place in places if segments.file_of(place).is_file()}
 
 
 def estimate(files: dict[int, Path], wanted: Iterable[int]) -> tuple[int, float]:
@@ -78,7 +78,10 @@ def _encoded(file: Path) -> str:
 
 
 def _link(file: Path, folder: Path) -> str:
+    """A link for the page; browsers play the part of a recording that it names."""
+    whole = segments.file_of(file)
+    part = os.fspath(file)[len(os.fspath(whole)) :]
     try:
-        return quote(Path(os.path.relpath(file, folder)).as_posix())
+        return quote(Path(os.path.relpath(whole, folder)).as_posix()) + part
     except ValueError:  # another drive of Windows
-        return file.as_uri()
+        return whole.as_uri() + part
