@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,8 @@ print({"transformers", "torch._dynamo"} & sys.modules.keys())
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_there_are_six_scripts():
-    assert len(SCRIPTS) == 6 and [name[0] for name in SCRIPTS[:5]] == list("12345")
+def test_there_are_seven_scripts():
+    assert len(SCRIPTS) == 7 and [name[0] for name in SCRIPTS[:5]] == list("12345")
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def without_packages(script, *flags, cwd, python=sys.executable):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_outside_the_environment_one_line_says_what_to_run(clone, name):
     (clone / ".venv").mkdir()
-    flags = ["--model", "m", "my clip.wav"] if name == "predict.py" else []
-    shown = " --model m 'my clip.wav'" if flags else ""
+    flags = {"predict.py": ["--model", "m", "my clip.wav"], "robustness.py": ["my run"]}.get(name, [])
+    shown = "".join(f" {shlex.quote(word)}" for word in flags)
     done = without_packages(f"src/{name}", *flags, cwd=clone)
     assert done.returncode == 1 and done.stdout == ""
     line = done.stderr.removesuffix("\n")

@@ -50,6 +50,7 @@ class ExtractionRun:
     limit: int | None
     command: str  # that makes the file
     copies: int = 0  # augmented copies per clip
+    read: Callable[[pd.DataFrame], list] = waveforms_of
 
     @property
     def content(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class ExtractionRun:
     def compute(self, clips: pd.DataFrame, todo: dict[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """Number and rows of each batch, computed in this process."""
         computed = in_order(
-            lambda batch: embedded(self.model, clips.iloc[batch], self.layers, self.methods),
+            lambda batch: embedded(self.model, clips.iloc[batch], self.layers, self.methods, self.read),
             todo.values(),
             self.model.workers,
             first_alone=not self.model.settled,
@@ -140,14 +141,20 @@ class ExtractionRun:
         return 0 if window is None else int((clips["duration_s"] > window).sum())
 
 
-def embedded(model: Encoder, clips: pd.DataFrame, layers: list[int], methods: list[str]) -> np.ndarray:
-    """(clips, layers, dimensions) float32 of one batch.
+def embedded(
+    model: Encoder,
+    clips: pd.DataFrame,
+    layers: list[int],
+    methods: list[str],
+    read: Callable[[pd.DataFrame], list] = waveforms_of,
+) -> np.ndarray:
+    """(clips, layers, dimensions) float32 of one batch. `read`: gives the clips' waveforms.
 
     Raises:
         InputError: a recording cannot be read, the memory is too small, or a number of the encoder is not finite.
     """
     with failures.memory(f"embedding {len(clips)} clips of {clips['duration_s'].sum():.0f} s together"):
-        given: Any = waveforms_of(clips) if model.reads_audio else clips["clip_id"].tolist()
+        given: Any = read(clips) if model.reads_audio else clips["clip_id"].tolist()
         rows = model.embed(given, layers, methods)
     failures.check_finite(rows, clips["clip_id"].tolist(), model.precision)
     return rows

@@ -73,6 +73,45 @@ def speaker_interval(
     return float(expit(logit(centre) - reach)), float(expit(logit(centre) + reach))
 
 
+def difference_interval(
+    statistic: Statistic, confusions_a: ArrayLike, confusions_b: ArrayLike, level: float = 0.95, n: int = 2000
+) -> tuple[float, float]:
+    r"""Confidence interval of statistic(A) - statistic(B) of two runs on the same clips, by bootstrap over speakers.
+
+    A speaker is drawn with both matrices, so what makes some speakers easier in both runs cancels out. The interval is
+    $d \pm t_{m-1} \sqrt{m / (m - 1)}\, s^*$, with s* and m as in `speaker_interval`, on the scale of the differences
+    itself, which has no bounds near.
+
+    Args:
+        confusions_a: `(S, K, K)`, one per speaker
+        confusions_b: the same speakers in the same order
+
+    Returns:
+        (low, high); (nan, nan) where there are fewer than two speakers, or they do not differ
+
+    Examples:
+        >>> from speechemb.metrics.classification import accuracy_of
+        >>> a, b, c = [[9, 1], [1, 9]], [[7, 3], [3, 7]], [[8, 2], [1, 9]]
+        >>> low, high = difference_interval(accuracy_of, [a, a, c, a], [b, c, b, b])
+        >>> bool(0 < low < 0.1375 < high)
+        True
+    """
+    a, b = (np.asarray(one, dtype=np.float64) for one in (confusions_a, confusions_b))
+    clips = b.sum((1, 2))
+    a, b, clips = a[clips > 0], b[clips > 0], clips[clips > 0]
+    if len(b) < 2:
+        return np.nan, np.nan
+    drawn = _resamples(len(b), n, 0)
+    both = [statistic((drawn @ one.reshape(len(b), -1)).reshape(n, *one.shape[1:])) for one in (a, b)]
+    spread = (both[0] - both[1]).std()
+    if spread < _NO_SPREAD:
+        return np.nan, np.nan
+    centre = float(statistic(a.sum(0)) - statistic(b.sum(0)))
+    effective = clips.sum() ** 2 / (clips**2).sum()
+    reach = stdtrit(effective - 1, (1 + level) / 2) * np.sqrt(effective / (effective - 1)) * spread
+    return float(centre - reach), float(centre + reach)
+
+
 def why_no_interval(statistic: Statistic, confusions: ArrayLike, unit: str = "speakers") -> str:
     """Why `speaker_interval` has no interval for these units; empty where it has one.
 
