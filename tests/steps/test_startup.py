@@ -115,6 +115,6 @@ def test_every_library_the_package_imports_is_a_requirement():
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             imported |= {name.split(".")[0] for name in names}
     brought = {"daal4py"}  # in the wheel of scikit-learn-intelex
-    extras = {"opensmile", "ray"}
+    extras = {"opensmile", "ray", "audformat", "yaml"}
     files = {"plotly"}  # its plotly.js is read, the package is not imported
     assert (imported | files) - set(sys.stdlib_module_names) - {"speechemb"} - brought - extras == cli.requirements()
