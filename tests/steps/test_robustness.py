@@ -71,7 +71,7 @@ def test_a_babble_is_of_other_speakers(made_run):
     source = Source.of(made_run[0] / "e.npz", "cpu")
     changer = Changer("babble_10db", source.clips)
     asked = []
-    changer._held = lambda place: asked.append(place) or np.zeros(3)
+    changer._waveform = lambda place: asked.append(place) or np.zeros(3)
     for place in range(24):
         asked.clear()
         list(changer.others(place))

@@ -42,6 +42,13 @@ def unsuitable(stamp: dict[str, Any]) -> str:
     return ""
 
 
+def check_suitable(stamps: list[dict[str, Any]]) -> None:
+    """Raise an InputError where the folds of a run cannot be fitted anew."""
+    for stamp in stamps:
+        if why := unsuitable(stamp):
+            raise InputError(f"{stamp['tag']} {why}")
+
+
 @dataclass
 class Refitted:
     """A run of step 3 with the models of its folds, in their order."""
@@ -82,8 +89,7 @@ def refit(frame: pd.DataFrame, stamp: dict[str, Any], table: Published | None, n
         InputError: the run is of a kind that cannot be fitted anew, or lacks its table of folds.
         ArtifactError: the npz are gone, or the models do not give the stored predictions.
     """
-    if why := unsuitable(stamp):
-        raise InputError(f"{stamp['tag']} {why}")
+    check_suitable([stamp])
     data = read(stamp, [ROOT / item["path"] for item in stamp["inputs"]])
     parts = by_corpora(data, ["+".join(stamp["corpora"])], together=True)
     made = plan(parts[0], protocol_of(stamp, table), stamp["labels"])
