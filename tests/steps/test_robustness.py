@@ -139,6 +139,7 @@ def test_models_that_answer_differently_are_refused(made_run):
     [
         ({"leak": "scaler"}, "leaks deliberately: take a run without --leak"),
         ({"normalise": "speaker"}, "take a run without --normalise"),
+        ({"raters": "votes"}, "take a run without --raters"),
         ({"protocol": "speaker+sentence"}, "take a run with --cv speaker"),
         ({"protocol": "cross-corpus"}, "take a run without --cross-corpus"),
         ({"protocol": "folds_emobox_1a2b3c4d"}, "give the table that step 3 was given with --folds"),

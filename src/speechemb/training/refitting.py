@@ -35,6 +35,8 @@ def unsuitable(stamp: dict[str, Any]) -> str:
         return "leaks deliberately: take a run without --leak"
     if stamp["normalise"]:
         return "standardises with the test speaker's clips: take a run without --normalise"
+    if stamp.get("raters"):
+        return "has labels by raters' votes, which are not read here: take a run without --raters"
     if stamp["protocol"] == "speaker+sentence":
         return "has folds by speaker and sentence, which are not made anew here: take a run with --cv speaker"
     if stamp["protocol"] == CROSS_CORPUS:
