@@ -51,14 +51,17 @@ def main(argv: list[str] | None = None) -> None:
     names, folder = changes_of(args), paths.output(args.results_dir)
     atomic.check_writable(folder)
     table = published.read(paths.existing(args.folds)) if args.folds else None
-    runs = []
-    for run in dict.fromkeys(args.runs):
-        path = folder / f"predictions_{run}.csv"
-        frame, stamp = predictions.read_predictions(path)
+    stored = []
+    for path in [folder / f"predictions_{run}.csv" for run in dict.fromkeys(args.runs)]:
+        stored.append(predictions.read_predictions(path))
         freshness.check_upstream(path, paths.STEP3)
-        with terminal.bar(None, "folds", stamp["n_folds"] * stamp["repeats"], title=run) as bar:
+    stamps = [stamp for _, stamp in stored]
+    refitting.check_suitable(stamps)
+    sources = sources_of(stamps, args.device)
+    runs = []
+    for frame, stamp in stored:
+        with terminal.bar(None, "folds", stamp["n_folds"] * stamp["repeats"], title=stamp["tag"]) as bar:
             runs.append((frame, refitting.refit(frame, stamp, table, bar.update)))
-    sources = sources_of([run.stamp for _, run in runs], args.device)
     rows = []
     for name in names:
         for source in sources.values():
@@ -67,8 +70,8 @@ def main(argv: list[str] | None = None) -> None:
             changed = refitting.read(run.stamp, [sources[item["path"]].out(name) for item in run.stamp["inputs"]])
             found = run.predictions(changed)
             rows.append(robustness.compared(run.stamp, name, CHANGES[name].words, frame, found))
-    rows.sort(key=lambda row: [run.stamp["tag"] for _, run in runs].index(row["run"]))
-    write(args, folder, robustness.table_of(rows), [run.stamp for _, run in runs])
+    rows.sort(key=lambda row: [stamp["tag"] for stamp in stamps].index(row["run"]))
+    write(args, folder, robustness.table_of(rows), stamps)
 
 
 def changes_of(args: argparse.Namespace) -> list[str]:
@@ -96,12 +99,13 @@ def write(args: argparse.Namespace, folder: Path, table, stamps: list[dict]) -> 
     from speechemb.visualization import robustness_figure
 
     path, content = folder / "robustness.csv", {stamp["tag"]: stamp["sha256"] for stamp in stamps}
-    stamp = provenance.stamp("robustness", storage.SCHEMA, args.command, runs=content, limit=args.limit)
+    names = list(dict.fromkeys(table["change"]))
+    stamp = provenance.stamp("robustness", storage.SCHEMA, args.command, runs=content, changes=names, limit=args.limit)
     with atomic.together() as files:
         storage.write_figure(path.with_suffix(".png"), robustness_figure.robustness(table), files, args.figures or "")
         storage.write_csv(path, table, {**stamp, "files": files.hashes(folder)}, files)
     print(robustness.text_of(table))
-    count = f"{table['change'].nunique()} changes of {len(stamps)} run{'s' if len(stamps) > 1 else ''}"
+    count = f"{len(names)} change{'s' if len(names) > 1 else ''} of {len(stamps)} run{'s' if len(stamps) > 1 else ''}"
     print(f"wrote {paths.shown(path)} and {paths.shown(path.with_suffix('.png'))}: {count}")
 
 

@@ -71,7 +71,7 @@ def test_a_babble_is_of_other_speakers(made_run):
     source = Source.of(made_run[0] / "e.npz", "cpu")
     changer = Changer("babble_10db", source.clips)
     asked = []
-    changer._held = lambda place: asked.append(place) or np.zeros(3)
+    changer._waveform = lambda place: asked.append(place) or np.zeros(3)
     for place in range(24):
         asked.clear()
         list(changer.others(place))
@@ -139,6 +139,7 @@ def test_models_that_answer_differently_are_refused(made_run):
     [
         ({"leak": "scaler"}, "leaks deliberately: take a run without --leak"),
         ({"normalise": "speaker"}, "take a run without --normalise"),
+        ({"raters": "votes"}, "take a run without --raters"),
         ({"protocol": "speaker+sentence"}, "take a run with --cv speaker"),
         ({"protocol": "cross-corpus"}, "take a run without --cross-corpus"),
         ({"protocol": "folds_emobox_1a2b3c4d"}, "give the table that step 3 was given with --folds"),

@@ -6,7 +6,6 @@ precision. Its rows name the clip that they are of in `augmented_from`, so that 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from speechemb.extraction.clips import read_clips, waveforms_of
 from speechemb.extraction.run import ExtractionRun, Plan
 from speechemb.paths import ROOT, STEP2
 from speechemb.speakers import within_corpus
-
-HELD = 64  # waveforms kept for the babbles of other clips
 
 
 @dataclass
@@ -63,7 +60,6 @@ class Changer:
         columns = (clips[name].to_numpy(np.str_) for name in ("corpus", "speaker"))
         self.speakers = within_corpus(*columns)
         self.place = {name: i for i, name in enumerate(clips["clip_id"])}
-        self._held = lru_cache(maxsize=HELD)(self._waveform)
 
     def __call__(self, batch: pd.DataFrame) -> list[np.ndarray]:
         """The changed waveforms of the rows of a plan."""
@@ -82,7 +78,7 @@ class Changer:
         elsewhere[place] = False
         candidates = np.flatnonzero(elsewhere).tolist() or [place]
         for other in changes.talkers_of(self.change, self.clips["clip_id"].iloc[place], candidates):
-            yield self._held(other)
+            yield self._waveform(other)
 
     def _waveform(self, place: int) -> np.ndarray:
         return np.asarray(waveforms_of(self.clips.iloc[[place]])[0])

@@ -35,11 +35,20 @@ def unsuitable(stamp: dict[str, Any]) -> str:
         return "leaks deliberately: take a run without --leak"
     if stamp["normalise"]:
         return "standardises with the test speaker's clips: take a run without --normalise"
+    if stamp.get("raters"):
+        return "has labels by raters' votes, which are not read here: take a run without --raters"
     if stamp["protocol"] == "speaker+sentence":
         return "has folds by speaker and sentence, which are not made anew here: take a run with --cv speaker"
     if stamp["protocol"] == CROSS_CORPUS:
         return "is a cross-corpus run, which has no held-out folds: take a run without --cross-corpus"
     return ""
+
+
+def check_suitable(stamps: list[dict[str, Any]]) -> None:
+    """Raise an InputError where the folds of a run cannot be fitted anew."""
+    for stamp in stamps:
+        if why := unsuitable(stamp):
+            raise InputError(f"{stamp['tag']} {why}")
 
 
 @dataclass
@@ -82,8 +91,7 @@ def refit(frame: pd.DataFrame, stamp: dict[str, Any], table: Published | None, n
         InputError: the run is of a kind that cannot be fitted anew, or lacks its table of folds.
         ArtifactError: the npz are gone, or the models do not give the stored predictions.
     """
-    if why := unsuitable(stamp):
-        raise InputError(f"{stamp['tag']} {why}")
+    check_suitable([stamp])
     data = read(stamp, [ROOT / item["path"] for item in stamp["inputs"]])
     parts = by_corpora(data, ["+".join(stamp["corpora"])], together=True)
     made = plan(parts[0], protocol_of(stamp, table), stamp["labels"])
