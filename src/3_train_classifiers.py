@@ -2,6 +2,8 @@
 
 Reads   embeddings/emotion_embeddings.npz, or the files given with --npz-path (several are pooled)
 Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilities
+        results/probes_<run>.csv         the same of --target speaker, gender, sentence or intensity
+        results/regression_<run>.csv     the same of targets that are numbers, as --target arousal valence
         results/training_<run>.csv       the figures of every fold, and what was chosen in it
         results/excluded_<run>.csv       the clips of the npz that the run cannot use, where there are any
         results/tuning_<run>.csv         with --tune: every trial of every fold and of the final model
@@ -27,7 +29,7 @@ from pathlib import Path
 
 from speechemb import cli, paths, splits, terminal
 from speechemb.classifiers import CLASSIFIERS
-from speechemb.labels import ordered, parse_emotions
+from speechemb.labels import parse_emotions
 
 N_FOLDS = 5  # of --n-folds
 
@@ -56,6 +58,12 @@ def add_data_flags(group) -> None:
     )
     cli.add_words(group, "--corpora", None, corpora)
     cli.add_words(group, "--emotions", ["all"], "classes to use, of those in the files")
+    target = (
+        f"what to recognise: emotion, or {', '.join(splits.PROBES)}, with folds of their own and a run for each; or "
+        "numbers of the corpus, such as arousal valence, predicted together"
+    )
+    cli.add_words(group, "--target", ["emotion"], target)
+    group.add_argument("--regression", action="store_true", help="predict --target intensity as a number")
     group.add_argument(
         "--layer",
         default="mean",
@@ -111,8 +119,9 @@ def add_fold_flags(group) -> None:
 
 
 def add_classifier_flags(group) -> None:
-    names = ", ".join(CLASSIFIERS)
-    cli.add_words(group, "--classifier", ["all"], f"which to train: {names} or all", known=(*CLASSIFIERS, "all"))
+    names = f"{', '.join(CLASSIFIERS)} or all; of numbers {', '.join(splits.REGRESSORS)} or all"
+    known = dict.fromkeys((*CLASSIFIERS, *splits.REGRESSORS, "all"))
+    cli.add_words(group, "--classifier", ["all"], f"which to train: {names}", known=known)
     add = group.add_argument
     add(
         "--tune",
@@ -139,34 +148,49 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic
     from speechemb.evaluation import trained_on
-    from speechemb.splits import protocols
-    from speechemb.training import cross_validation
-    from speechemb.training.run import TrainingRun
+    from speechemb.splits import protocols, targets
+    from speechemb.training import announcements
+    from speechemb.training.cross_validation import Recipe
+    from speechemb.training.regression import run_of
 
+    targets.check(args.target, args.regression)
+    args.numeric = targets.is_numeric(args.target, args.regression)
     for folder in (args.results_dir, args.models_dir):
         atomic.check_writable(paths.output(folder))
     data = read(args)
-    protocol = protocol_of(args)
     classifiers, layers = asked(args, data)
     emotions = parse_emotions(args.emotions)
     parts = protocols.by_corpora(data, args.corpora, args.cross_corpus)
-    plans = [protocols.plan(part, protocol, emotions) for part in parts]
+    jobs = list(planned(args, parts, emotions))
+    plans = [plan for _, plan in jobs]
     corpora = sorted({corpus for plan in plans for corpus in plan.data.corpora.tolist()})
     trained = trained_on.summary([meta["encoder"] for meta in data.parts or [data.meta]], corpora)
     width, written = max(map(len, classifiers)) + max(map(len, layers)), []
     with terminal.bar(None, "folds", sum(len(plan.folds) for plan in plans) * len(classifiers) * len(layers)) as bar:
-        for plan in plans:
-            announce(plan)
+        for protocol, plan in jobs:
+            announcements.announce(plan, args.numeric)
             for name, layer in itertools.product(classifiers, layers):
-                recipe = cross_validation.Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
-                task = cross_validation.task_of(plan.data, recipe, plan.group)
-                run = TrainingRun(plan, task, recipe, protocol, args.command)
+                recipe = Recipe(name, args.seed, layer, args.tune or 0, protocol.leak)
+                run = run_of(plan, recipe, protocol, args.command, args.target if args.numeric else [])
                 shown = run.tag + " " * (width - len(name) - len(layer))
                 written.append(train_and_write(args, run, shown, bar))
     for line in trained_on.warnings(trained):
         cli.log.warning("%s", line)
     if written := list(filter(None, written)):
-        print(written_words(written))
+        print(announcements.written_words(written))
+
+
+def planned(args, parts, emotions):
+    """The protocol and the plan of every run's clips: of each class target a run, of numbers one run together."""
+    from speechemb.splits import targets
+
+    for target, part in itertools.product(["+".join(args.target)] if args.numeric else args.target, parts):
+        of_superb = args.protocol and target == "emotion"
+        protocol = protocol_of(args, "session" if of_superb else targets.default_cv(target, part))
+        if args.numeric:
+            yield protocol, targets.numeric_plan(part, protocol, emotions, args.target)
+        else:
+            yield protocol, targets.plan(part, protocol, emotions, target, bool(args.n_folds))
 
 
 def read(args):
@@ -176,8 +200,8 @@ def read(args):
     return reading.read(args)
 
 
-def protocol_of(args):
-    """The protocol that the flags of the folds ask for."""
+def protocol_of(args, default: str):
+    """The protocol that the flags of the folds ask for; `default`: what the folds hold out without them."""
     from speechemb.errors import InputError
     from speechemb.splits import protocols, published
 
@@ -191,37 +215,20 @@ def protocol_of(args):
         return protocols.Protocol(
             table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table, normalise
         )
-    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or ("session" if args.protocol else "speaker")
+    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or default
     return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "", None, normalise)
-
-
-def announce(plan) -> None:
-    """Print the clips, the folds and the protocol of a plan."""
-    names = "+".join(sorted(set(plan.data.corpora.tolist())))
-    if plan.left_out:
-        others = f"{plan.left_out} clips of classes other than {', '.join(ordered(plan.data.labels))}"
-        terminal.say(f"{names}: {others} excluded")
-    say_dropped(plan.dropped)
-    terminal.say(f"{names}: {len(plan.data.labels)} clips, {len(plan.folds)} folds: {plan.note}")
-
-
-def say_dropped(rows: list[dict[str, str]]) -> None:
-    """Print how many clips were excluded for each reason, and the first of them."""
-    from speechemb.errors import first
-
-    for reason in dict.fromkeys(row["reason"] for row in rows):
-        clips = [row["clip_id"] for row in rows if row["reason"] == reason]
-        terminal.say(f"{len(clips)} clips excluded, {reason}: {first(clips)}")
 
 
 def asked(args, data) -> tuple[list[str], list[str]]:
     """The classifiers and layers to run."""
     from speechemb.errors import InputError
-    from speechemb.training import raters
+    from speechemb.training import raters, tuning
 
     if args.protocol == "superb":
         from speechemb.classifiers import superb
 
+        if args.numeric:
+            raise InputError("--protocol superb tells classes: drop it, or give a --target that is one")
         if args.classifier != ["all"] or args.layer != "mean" or args.tune:
             raise InputError(
                 "--protocol superb brings its own classifier: do not combine it with --classifier, --layer or --tune"
@@ -231,22 +238,7 @@ def asked(args, data) -> tuple[list[str], list[str]]:
     if args.protocol:
         args.classifier = raters.classifiers(args.classifier)
     layers = [str(number) for number in data.layers] if args.layer == "each" else [args.layer]
-    return tunable(args), layers
-
-
-def tunable(args) -> list[str]:
-    """The classifiers asked for; with --tune and `all`, those that have settings to tune."""
-    from speechemb.errors import InputError
-    from speechemb.training.tuning import SPACES
-
-    everything = "all" in args.classifier
-    names = list(CLASSIFIERS) if everything else args.classifier
-    if args.tune and (fixed := [name for name in names if name not in SPACES]):
-        if not everything:
-            raise InputError(f"--tune: {fixed[0]} has no settings to tune, it chooses its C in every fold: drop one")
-        print(f"--tune: {fixed[0]} chooses its C in every fold anyway, skipped")
-        names = [name for name in names if name in SPACES]
-    return names
+    return tuning.tunable(args.classifier, args.tune or 0, args.numeric), layers
 
 
 def train_and_write(args, run, shown: str, bar) -> tuple[Path, Path | None] | None:
@@ -255,12 +247,10 @@ def train_and_write(args, run, shown: str, bar) -> tuple[Path, Path | None] | No
     The paths of the predictions and of the model; None where they are up to date. `shown`: the name in the terminal.
     """
     from speechemb.artifacts import freshness
-    from speechemb.training import cross_validation
-    from speechemb.training.run import headline
 
     started, stamp, name = time.perf_counter(), run.stamp(), run.recipe.classifier
     results, folder = paths.output(args.results_dir), paths.output(args.models_dir)
-    path = results / f"predictions_{run.tag}.csv"
+    path = results / run.name
     model = folder / run.tag if run.makes_model and args.layer != "each" else None
     bar.set_description_str(name)
     if not args.overwrite:
@@ -274,25 +264,16 @@ def train_and_write(args, run, shown: str, bar) -> tuple[Path, Path | None] | No
     def note(rows):
         bar.update()
         for row in rows if args.verbose else []:
-            terminal.say(f"    {name} fold {row['fold']}: UAR {row['uar']:.3f}, accuracy {row['accuracy']:.3f}")
+            terminal.say(f"    {name} fold {row['fold']}: {run.fold_words(row)}")
 
     if line := run.warning(final=model is not None):
         cli.log.warning("%s", line)
-    outcome = cross_validation.cross_validated(run.recipe, run.task, run.plan.folds, note, final=model is not None)
+    outcome = run.cross_validated(note, final=model is not None)
     run.write(outcome, stamp, results, folder)
     other_task = f" ({splits.TRANSDUCTIVE})" if run.protocol.normalise else ""
     seconds = time.perf_counter() - started
-    terminal.say(f"  {shown}  {headline(outcome, run.task)}, {seconds:.1f} s{other_task}")
+    terminal.say(f"  {shown}  {run.headline(outcome)}, {seconds:.1f} s{other_task}")
     return path, model
-
-
-def written_words(written: list[tuple[Path, Path | None]]) -> str:
-    """Where the predictions and the models of one or several runs are."""
-    path, model = written[0]
-    if len(written) > 1:
-        path, model = path.with_name("predictions_<run>.csv"), model and model.with_name("<run>")
-    count = f": {len(written)} runs" if len(written) > 1 else ""
-    return f"wrote {paths.shown(path)}" + (f" and {paths.shown(model)}" if model else "") + count
 
 
 if __name__ == "__main__":

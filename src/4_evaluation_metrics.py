@@ -1,7 +1,7 @@
 """Step 4: evaluate the predictions.
 
-Reads   results/predictions_*.csv (no model is loaded), data/published_figures.csv, data/encoder_training.csv,
-        data/CREMA-D/summaryTable.csv
+Reads   results/predictions_*.csv, probes_*.csv and regression_*.csv (no model is loaded),
+        data/published_figures.csv, data/encoder_training.csv, data/CREMA-D/summaryTable.csv
 Writes, into results/,
         for every run (of cross-corpus runs: for every direction): evaluation_results_<run>.json,
         classification_report_<run>.txt, confusion_matrix_<run>_cv.csv and .png; and in <run>/: reliability.png,
@@ -10,6 +10,9 @@ Writes, into results/,
         for all runs: metrics.json; comparison.csv, .md and .tex; published.csv: published figures and whether they are
         comparable
         paired_tests.csv, ranking.csv and .png: comparable runs on the same clips, tested against a reference
+        probes.csv and .md: what else each encoder knows (speaker, gender, sentence, intensity), where that was asked
+        regression.csv and .md, paired_tests_regression.csv, and evaluation_regression_<run>.json and scatter_<run>.png
+        of each run on numbers, such as arousal: CCC, Pearson's correlation and RMSE
         audit.csv and .png: how much UAR looser folds and deliberate leakage add to a speaker-independent run
         cross_corpus_<run>.csv and .png: UAR of each pair of training and test corpus, for cross-corpus runs
         report.html: all of it as one page for the browser, where clips are heard by a click; see --report-audio
@@ -63,27 +66,27 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from speechemb.artifacts import atomic
     from speechemb.evaluation import comparison, late_fusion, leakage_audit, literature, scores, significance
-    from speechemb.reports import outputs, text
+    from speechemb.reports import other_targets, outputs, text
     from speechemb.reports.page import report
     from speechemb.visualization import style
 
     folder = paths.output(args.results_dir)
-    read = read_runs(folder)
+    read, probed, numbers = read_runs(folder)
     if args.fuse:
         read.append(late_fusion.mean_of(read, args.fuse))
-    watched = terminal.bar(read, "runs", title="evaluating")
-    runs = [run for one in watched for run in scores.evaluated(*one)]
+    runs = [run for one in terminal.bar(read, "runs", title="evaluating") for run in scores.evaluated(*one)]
     results = [run.result for run in runs]
     table, stamp = comparison.runs_table(results), comparison.stamp_of(results, args.command)
     curves = comparison.layer_curves(results)
     of_curves = comparison.runs_of_curves(curves)
     comparables = significance.compare(runs, of_curves, args.reference or "")
     audit, alone = leakage_audit.audit_table(results)
+    others = other_targets.of(probed, numbers, runs)
     figures = literature.compare_figures(results, literature.read_figures())
     warnings = text.warnings(results)
     for line in filter(None, [*warnings, style.use_fonts_for(text.words_of(results))]):
         cli.log.warning("%s", line)
-    found = report.Found(runs, [stamp for _, stamp in read], table, comparables, curves, audit, warnings, args.command)
+    found = report.Found(runs, read, table, comparables, curves, audit, warnings, args.command, others)
     page = report.plan(found, args.report_audio)
     cli.log.info("%s", page.announced())
     with atomic.together() as files:
@@ -92,6 +95,7 @@ def main(argv: list[str] | None = None) -> None:
         outputs.write_layer_curves(out, curves, results)
         outputs.write_cross_corpus(out, results)
         outputs.write_audit(out, audit, stamp)
+        others.write(out, stamp)
         outputs.write_paired_tests(out, comparables, results, stamp)
         out.csv("published.csv", figures, stamp, "published figures")
         outputs.write_comparison(out, table, stamp)
@@ -113,21 +117,30 @@ def show(folder: Path, found, alone: list[str], figures) -> None:
         *raters.summary_lines(results),
         text.ranking_text(found.comparables),
         text.curve_text(found.curves),
+        found.others.text(),
     ]
     print(*filter(None, [*texts, text.published_text(figures)]), sep="\n")
     made = [paths.shown(folder / name) for name in ("metrics.json", "comparison.csv", "report.html")]
     print(f"wrote {', '.join(made[:-1])} and {made[-1]}: {len(results)} runs")
 
 
-def read_runs(folder: Path) -> list[tuple]:
-    """Every predictions file of the folder with its provenance; all are checked before the first result is written."""
-    from speechemb.artifacts import freshness, predictions
+def read_runs(folder: Path) -> tuple[list[tuple], ...]:
+    """Every file of predictions with its provenance: of emotions, of probes and of numbers.
 
-    files = sorted(folder.glob("predictions_*.csv"))
-    if not files:
+    All are checked before the first result is written.
+    """
+    from speechemb.artifacts import freshness, predictions, regression
+
+    readers = {
+        "predictions": predictions.read_predictions,
+        "probes": predictions.read_predictions,
+        "regression": regression.read,
+    }
+    files = {kind: sorted(folder.glob(f"{kind}_*.csv")) for kind in readers}
+    if not any(files.values()):
         raise InputError(f"{paths.shown(folder)} holds no predictions_*.csv: run {paths.STEP3} first")
-    runs = [predictions.read_predictions(path) for path in files]
-    for path in files:
+    runs = tuple([readers[kind](path) for path in of] for kind, of in files.items())
+    for path in (path for of in files.values() for path in of):
         freshness.check_upstream(path, paths.STEP3)
     return runs
 

@@ -2,7 +2,8 @@
 
 Reads   models/<run>/ and audio files, folders of them, or patterns such as 'calls/**/*.wav'
 Writes  a CSV or JSON with one row per recording, or with --segments one row per segment: path, emotion, one probability
-        per class, how novel the recording is, a note (to the terminal without --out), and a .meta.json beside it
+        per class, how novel the recording is, a note (to the terminal without --out), and a .meta.json beside it. Of a
+        model of --target arousal valence, the numbers in place of emotion and probabilities
 
 Rows are written as they come, to <out>.partial; if a run is stopped, the same command resumes it. `novelty` is the
 share of training clips of other speakers that were less unlike the training speech; above 0.99 the note says so.
@@ -62,11 +63,17 @@ def main(argv: list[str] | None = None) -> None:
     out = checked(args)
     from speechemb.artifacts import atomic
     from speechemb.audio import files as audio
+    from speechemb.errors import InputError
     from speechemb.inference import model, results, run
     from speechemb.inference.work import Work
 
     files = audio.given(args.audio)
     ready = model.load(paths.existing(args.model), args.encoder, args.device, args.precision, bool(args.enrol))
+    if ready.targets and (args.min_confidence or args.plot):
+        flag = "--min-confidence" if args.min_confidence else "--plot"
+        raise InputError(
+            f"{flag}: {paths.shown(args.model)} predicts {', '.join(ready.targets)}, not emotions: drop it"
+        )
     ready.at_least, ready.given_batch_seconds = args.min_confidence, args.batch_seconds
     measured = ready.measured() if args.min_confidence else {}
     enrolment = audio.given(args.enrol) if args.enrol else []

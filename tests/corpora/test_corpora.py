@@ -30,6 +30,7 @@ def test_cremad_names_and_demographics(shared):
     described = [cremad.describe(name.removesuffix(".wav")) for name in names]
     assert len(described) == cremad.PUBLISHED == 7442
     assert not any(one.get("excluded") for one in described)
+    assert sum(len(one["numbers"]) for one in described) == sum("_XX" not in name for name in names) == 1365
     assert len({one["speaker"] for one in described}) == 91
     assert len({one["sentence"] for one in described}) == 12
     counts = {word: sum(one["emotion"] == word for one in described) for word in cremad.EMOTIONS.values()}
@@ -102,6 +103,7 @@ def test_iemocap_label_files(tmp_path, given):
     clips = by_stem(found)
     assert clips["Ses01F_impro01_F001"].excluded == "no majority label (xxx)"
     assert clips["Ses01F_impro01_M000"].speaker == "Ses01_M"
+    assert dict(clips["Ses01F_impro01_M000"].numbers) == {"valence": 4.0, "arousal": 3.5, "dominance": 2.5}
     wav = release / "sentences" / "wav" / "Ses01F_impro01" / "Ses01F_impro01_M000.wav"
     assert clips["Ses01F_impro01_M000"].path == wav
 
@@ -115,6 +117,11 @@ def test_ravdess_names(tmp_path):
     one = clips["03-01-06-01-02-01-12"]
     found = (one.emotion, one.speaker, one.gender, one.sentence, one.excluded)
     assert found == ("fearful", "12", "female", "02", "")
+    assert [dict(clips[name].numbers)["intensity"] for name in ("03-01-06-01-02-01-12", "03-02-05-01-01-01-01")] == [
+        1,
+        1,
+    ]
+    assert ravdess.describe("03-01-06-02-02-01-12")["numbers"] == (("intensity", 2.0),)
     assert clips["03-02-05-01-01-01-01"].excluded == "song, not speech"
     assert clips["03-02-05-01-01-01-01"].gender == "male"
     assert clips["x"].excluded == "name does not follow RAVDESS's naming"

@@ -38,10 +38,12 @@ def corpus(folder: Path, speakers: int = 6, takes: int = 2, seconds: float = 0.6
     return table
 
 
-def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = "made", encoder=(), **columns) -> Path:
+def npz(
+    path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = "made", encoder=(), numbers=(), **columns
+) -> Path:
     """An npz as step 2 writes it, of given vectors (n, d) or (n, n_layers, d) and an encoder of this name.
 
-    `encoder`: further keys of its identity.
+    `encoder`: further keys of its identity. `numbers`: name -> values (n,).
     """
     if isinstance(vectors, (np.ndarray, list)):  # else something with a shape that makes rows when they are read
         vectors = np.asarray(vectors, np.float32)
@@ -69,6 +71,9 @@ def npz(path: Path, vectors, labels, speakers, corpus: str = "made", tag: str = 
     stamp = provenance.stamp("embeddings", storage.SCHEMA, **content)
     meta = {**stamp, "precision": "fp32", "inputs": [], "encoder_source": "made"}
     excluded = np.empty((0, 2), "<U1")
+    if numbers:
+        text["numbers"] = np.stack([np.asarray(values, float) for values in dict(numbers).values()], axis=1)
+        text["number_names"] = np.array(list(dict(numbers)))
     embeddings.write(path, vectors, {**text, "layers": layers.astype(np.int64), "excluded": excluded}, meta)
     return path
 

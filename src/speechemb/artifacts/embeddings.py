@@ -10,6 +10,7 @@
 | `audio_sha256` | str (n_clips,) | of each audio file's bytes |
 | `augmented_from` | str (n_clips,) | clip id of the original of an augmented copy; empty = an original |
 | `excluded` | str (n_excluded, 2) | clip id and reason of what the metadata listed and this file lacks |
+| `numbers`, `number_names` | float64 (n_clips, m), str (m,) | arousal and others, see `numbers`; absent without any |
 | `meta` | str () | JSON: encoder, pooling, precision, inputs, fingerprint, versions, sha256 of every array |
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from speechemb.artifacts import npz, schemas
+from speechemb.artifacts import npz, numbers, schemas
 from speechemb.artifacts.freshness import check_upstream, command_for
 from speechemb.artifacts.storage import ArtifactError, check_stamp
 from speechemb.errors import InputError, first
@@ -77,6 +78,7 @@ class Embeddings:
     parts: list[dict[str, Any]] = field(default_factory=list)  # of fused encoders: the `meta` of each
     dropped: list[dict[str, str]] = field(default_factory=list)  # clip_id, corpus and reason of clips step 3 cannot use
     raters: Any = None  # `training.raters.Raters`, where raters' votes give the labels
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)  # name -> (n_clips,) float64, NaN: unknown
 
     @property
     def tag(self) -> str:
@@ -95,7 +97,7 @@ class Embeddings:
         if clips.dtype == bool and clips.all():
             return replace(self)
         chosen = {name: getattr(self, name)[clips] for name in ("embeddings", *TEXT)}
-        return replace(self, **chosen)
+        return replace(self, **chosen, numbers={name: values[clips] for name, values in self.numbers.items()})
 
     def originals(self) -> "Embeddings":
         """Without the changed copies: what is tested and drawn."""
@@ -131,7 +133,8 @@ def tag_of(meta: dict[str, Any]) -> str:
 def write(path: Path, rows: np.ndarray, columns: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write the npz; `rows` may be `partial.Rows`: they are streamed, never held whole. Same content, same bytes."""
     arrays = {"embeddings": rows, **columns}
-    npz.write(path, {name: arrays[name] for name in KEYS}, meta)
+    kept = [*KEYS, *(name for name in numbers.ARRAYS if name in columns)]
+    npz.write(path, {name: arrays[name] for name in kept}, meta)
 
 
 def read(path: Path, layer: str = "") -> Embeddings:
@@ -147,6 +150,11 @@ def read(path: Path, layer: str = "") -> Embeddings:
     arrays, meta = npz.load(path, KEYS[1:], remedy)
     check_stamp(path, meta, "embeddings", remedy, EmbeddingsStamp)
     n = _check_columns(path, arrays, meta, remedy)
+    values = {}
+    if set(numbers.ARRAYS) <= set(meta["arrays"]):
+        found, _ = npz.load(path, numbers.ARRAYS, remedy)
+        arrays |= found
+        values = _numbers(path, found, n, remedy)
     vectors, digest, finite = _vectors(path, n, meta, layer, remedy)
     hashes = {"embeddings": digest} | {name: npz.hash_of(array) for name, array in arrays.items()}
     if changed := [name for name, digest in hashes.items() if meta["arrays"].get(name) != digest]:
@@ -154,9 +162,17 @@ def read(path: Path, layer: str = "") -> Embeddings:
     if not finite.all():
         raise ArtifactError(f"{shown(path)}: not finite for {first(arrays['clip_ids'][~finite].tolist())}: {remedy}")
     check_upstream(path, STEP2)
-    del arrays["excluded"]
+    for name in {"excluded", *numbers.ARRAYS} & set(arrays):
+        del arrays[name]
     sources = [{"path": shown(path), "sha256": meta["content_sha256"]}]
-    return Embeddings(vectors, **arrays, meta=meta, layer=layer, sources=sources, parts=[], dropped=[])
+    return Embeddings(vectors, meta=meta, layer=layer, sources=sources, parts=[], dropped=[], numbers=values, **arrays)
+
+
+def _numbers(path: Path, arrays: dict[str, np.ndarray], n: int, remedy: str) -> dict[str, np.ndarray]:
+    try:
+        return numbers.by_name(arrays, n)
+    except ValueError as error:
+        raise ArtifactError(f"{shown(path)}: numbers: {error}: {remedy}") from None
 
 
 def _check_columns(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any], remedy: str) -> int:
@@ -234,5 +250,8 @@ def pooled(files: list[Embeddings]) -> Embeddings:
     ids, counts = np.unique(np.concatenate([file.clip_ids for file in files]), return_counts=True)
     if (counts > 1).any():
         raise InputError(f"--npz-path: clip {first(ids[counts > 1].tolist())} is in more than one file")
-    arrays = {name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(file, name) for file in files]) for name in ("embeddings", *TEXT)
+    }
+    arrays["numbers"] = numbers.joined([file.numbers for file in files], [len(file.clip_ids) for file in files])
     return replace(files[0], **arrays, sources=[source for file in files for source in file.sources])

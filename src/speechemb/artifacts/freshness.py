@@ -20,6 +20,8 @@ PLACES = {
     "embeddings": ("--out", EMBEDDINGS / "emotion_embeddings.npz"),
     "predictions": ("--results-dir", RESULTS),
     "model": ("--models-dir", MODELS),
+    "regression": ("--results-dir", RESULTS),
+    "regression model": ("--models-dir", MODELS),
     "map": ("--results-dir", RESULTS),
 }
 

@@ -9,6 +9,7 @@ import pandas as pd
 from speechemb.artifacts import provenance, schemas
 from speechemb.artifacts.atomic import Together
 from speechemb.artifacts.freshness import command_for
+from speechemb.artifacts.numbers import PREFIX, NumberNames, columns_in, parsed
 from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, write_csv
 from speechemb.errors import first
 from speechemb.paths import STEP1, shown
@@ -43,6 +44,7 @@ class MetadataStamp(schemas.Stamp):
     clips: schemas.Count
     excluded: dict[str, int]
     sha256: schemas.Sha256
+    numbers: NumberNames = []  # the columns after METADATA_COLUMNS: numbers, empty = unknown
 
 
 def metadata_stamp(command: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -60,12 +62,17 @@ def write_metadata(
     )
     belonging = {beside.name: provenance.sha256_file(temporary)}
     counts = excluded["reason"].value_counts().sort_index().to_dict()
-    frame = frame.loc[:, list(METADATA_COLUMNS)]
+    of_numbers = columns_in(frame)
+    names = {column: column.removeprefix(PREFIX) for column in of_numbers}
+    frame = frame.loc[:, [*METADATA_COLUMNS, *of_numbers]].rename(columns=names)
+    stamp = {**stamp, "numbers": list(names.values())} if names else stamp
     write_csv(path, frame, {**stamp, "clips": len(frame), "excluded": counts, "files": belonging}, files)
 
 
 def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A corpus's clips (`duration_s` float, `sample_rate` int, the rest str) and their stamp.
+
+    Columns of numbers are float64 and named `number <name>`, see `numbers`.
 
     Raises:
         ArtifactError: the file is missing, changed or foreign, or holds a value that no clip can have.
@@ -85,7 +92,19 @@ def read_metadata(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         wrong = pd.Series((values <= 0) | (values != values.astype(kind)))
         _refuse(path, frame, wrong, f"column {column} is no {kind.__name__} above 0", remedy)
         frame[column] = values.astype(kind)
-    return frame, stamp
+    return _with_numbers(path, frame, stamp.get("numbers", []), remedy), stamp
+
+
+def _with_numbers(path: Path, frame: pd.DataFrame, names: list[str], remedy: str) -> pd.DataFrame:
+    """The table with its columns of numbers as float64, under the names that they have in memory."""
+    for name in names:
+        try:
+            frame[PREFIX + name] = parsed(frame.pop(name))
+        except KeyError:
+            raise ArtifactError(f"{shown(path)} has no column {name}: {remedy}") from None
+        except ValueError as error:
+            raise ArtifactError(f"{shown(path)}: column {name} holds no numbers ({error}): {remedy}") from None
+    return frame
 
 
 def _refuse(path: Path, frame: pd.DataFrame, wrong: pd.Series, what: str, remedy: str) -> None:

@@ -13,6 +13,7 @@ from speechemb.artifacts.storage import SCHEMA, ArtifactError, read_csv, write_c
 from speechemb.errors import first
 from speechemb.paths import STEP3, shown
 
+EMOTION = "emotion"  # the usual target; of others see `splits.targets`
 # One row per clip and fold, followed by one column p_<emotion> per class, and one
 # votes_<emotion> per class where raters' votes give the labels.
 PREDICTION_COLUMNS = ("clip_id", "path", "corpus", "speaker", "group", "fold", "true", "predicted")
@@ -33,6 +34,7 @@ class Settings(schemas.Schema):
     normalise: Literal["", "speaker"]  # one of splits.NORMALISED, or empty
     seed: schemas.Count
     raters: schemas.Name | Literal[""] = ""  # whose votes give the labels, see `training.raters`; empty: the corpus
+    target: schemas.Name = EMOTION  # what the classes are of
 
 
 class EncoderPart(schemas.Schema):
@@ -83,6 +85,11 @@ class PredictionsStamp(RunMeta, schemas.Stamp):
     sha256: schemas.Sha256
 
 
+def name_of(tag: str, target: str) -> str:
+    """The name of a run's predictions: those of probes are files of their own, which no table of emotions lists."""
+    return f"{'predictions' if target == EMOTION else 'probes'}_{tag}.csv"
+
+
 def write_predictions(path: Path, frame: pd.DataFrame, stamp: dict[str, Any], files: Together) -> None:
     """Out-of-fold predictions; probabilities are rounded to 6 decimals. `stamp` is that of a `RunMeta`, with `genders`.
 
@@ -102,7 +109,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """
     remedy = f"rerun {command_for(path, STEP3)}, or delete the file if it is no longer wanted"
     frame, stamp = read_csv(path, "predictions", PREDICTION_COLUMNS, remedy, PredictionsStamp)
-    if path.stem != f"predictions_{stamp['tag']}":
+    if path.name != name_of(stamp["tag"], stamp.setdefault("target", EMOTION)):
         raise ArtifactError(f"{shown(path)} holds the run {stamp['tag']}: give it its name back, or {remedy}")
     labels = stamp["labels"]
     columns = [f"p_{label}" for label in labels]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 
-def _different(values: list) -> list:
+def different(values: list) -> list:
     if len(set(values)) < len(values):
         raise ValueError("an entry occurs twice")
     return values
@@ -31,10 +31,10 @@ Label = Annotated[str, AfterValidator(_printable), StringConstraints(min_length=
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Size = Annotated[int, Field(ge=1, le=2**31)]
-Labels = Annotated[list[Label], AfterValidator(_different), Field(min_length=2, max_length=1000)]
-Layers = Annotated[list[Annotated[int, Field(ge=0, le=1000)]], AfterValidator(_different), Field(min_length=1)]
-Corpora = Annotated[list[CorpusName], AfterValidator(_different), Field(min_length=1)]
-Pooling = Annotated[list[Name], AfterValidator(_different), Field(min_length=1)]
+Labels = Annotated[list[Label], AfterValidator(different), Field(min_length=2, max_length=1000)]
+Layers = Annotated[list[Annotated[int, Field(ge=0, le=1000)]], AfterValidator(different), Field(min_length=1)]
+Corpora = Annotated[list[CorpusName], AfterValidator(different), Field(min_length=1)]
+Pooling = Annotated[list[Name], AfterValidator(different), Field(min_length=1)]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 

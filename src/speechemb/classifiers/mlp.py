@@ -131,7 +131,7 @@ class Mlp:
         arrays = tensors.read(path)
         self.features, width = tensors.size(arrays, "input.mean", 0, path), tensors.size(arrays, "0.0.weight", 0, path)
         self.networks = len({name.partition(".")[0] for name in arrays} - {"input"})
-        one, of_features = _shapes(self.features, width, self.n_classes), (self.features,)
+        one, of_features = shapes_of(self.features, width, self.n_classes), (self.features,)
         shapes = {f"{number}.{name}": shape for number in range(self.networks) for name, shape in one.items()}
         tensors.expect(arrays, shapes | {"input.mean": of_features, "input.scale": of_features}, path)
         self.mean, self.scale = arrays["input.mean"], arrays["input.scale"]
@@ -146,7 +146,7 @@ class Mlp:
         return self
 
 
-def _shapes(dim: int, width: int, n_classes: int) -> dict[str, tuple[int, ...]]:
+def shapes_of(dim: int, width: int, n_classes: int) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays of a `network`, known before it is made: those of a file may be too large for memory."""
     shapes = {}
     for index, n_out, n_in in ((0, width, dim), (4, width, width), (8, n_classes, width)):

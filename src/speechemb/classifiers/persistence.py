@@ -13,13 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from speechemb.artifacts import predictions, provenance, schemas
+from speechemb.artifacts import predictions, provenance, regression, schemas
 from speechemb.artifacts.atomic import Together
-from speechemb.artifacts.freshness import check_upstream, command_for
+from speechemb.artifacts.freshness import check_upstream, command_for, recorded_stamp
 from speechemb.artifacts.storage import ArtifactError, read_json, write_json
-from speechemb.classifiers import Classifier, class_of, make
+from speechemb.classifiers import Classifier, class_of, make, regressors
 from speechemb.classifiers.novelty import NAME as NOVELTY
 from speechemb.classifiers.novelty import Novelty
+from speechemb.classifiers.regressors import Regressor
 from speechemb.metrics.calibration import N_THRESHOLDS
 from speechemb.paths import STEP3, shown
 
@@ -48,7 +49,17 @@ class ModelStamp(predictions.RunMeta, schemas.Stamp):
     risk_coverage: RiskCoverage | None = None  # models of older versions have none
 
 
-def save(folder: Path, classifier: Classifier, novelty: Novelty, meta: dict[str, Any], files: Together) -> None:
+class RegressionModelStamp(regression.RegressionMeta, schemas.Stamp):
+    """`model.json` of a model that predicts numbers."""
+
+    settings: dict[schemas.Name, float | int | bool]
+    clips: schemas.Count
+    speakers: schemas.Count
+
+
+def save(
+    folder: Path, classifier: Classifier | Regressor, novelty: Novelty, meta: dict[str, Any], files: Together
+) -> None:
     """Write the classifier's files and, after them, `model.json` with their hashes."""
     with tempfile.TemporaryDirectory() as temporary:
         classifier.save(Path(temporary))
@@ -58,20 +69,27 @@ def save(folder: Path, classifier: Classifier, novelty: Novelty, meta: dict[str,
     write_json(folder / "model.json", {**meta, "files": files.hashes(folder)}, files)
 
 
-def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+def load(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The classifier and its `model.json`, after every file was found to be the one that was written.
+
+    Of a model that predicts numbers it is the regressor, and `model.json` has `targets` in place of labels.
 
     Raises:
         ArtifactError: a file is missing, changed, foreign, or older than the embeddings that it was trained on.
     """
     remedy = remedy_of(folder)
-    meta = read_json(folder / "model.json", "model", remedy, ModelStamp)
+    of_numbers = (recorded_stamp(folder / "model.json") or {}).get("kind") == regression.MODEL_KIND
+    kind, schema = (regression.MODEL_KIND, RegressionModelStamp) if of_numbers else ("model", ModelStamp)
+    meta = read_json(folder / "model.json", kind, remedy, schema)
     for name, digest in meta["files"].items():
         path = folder / name
         if not path.is_file() or provenance.sha256_file(path) != digest:
             raise ArtifactError(f"{shown(path)} is missing or was changed after it was written: {remedy}")
     check_upstream(folder / "model.json", STEP3)
     try:
+        if of_numbers:
+            regressor = regressors.make(meta["classifier"], len(meta["targets"]), meta["seed"], **meta["settings"])
+            return regressor.load(folder), meta
         class_of(meta["classifier"])
         classifier = make(meta["classifier"], len(meta["labels"]), meta["seed"], **meta["settings"])
         return classifier.load(folder), meta

@@ -25,7 +25,7 @@ def read(path: Path, n_classes: int) -> tuple[bytearray, int]:
     """A model of this project's XGBoost as bytes that `load_model` takes, and its number of features.
 
     Raises:
-        ValueError: it is not such a model for `n_classes` classes; the message says what is wrong.
+        ValueError: it is not such a model for `n_classes` classes (1: of numbers); the message says what is wrong.
     """
     try:
         document = _checked(json.loads(path.read_text(encoding="utf-8")), n_classes)
@@ -36,9 +36,9 @@ def read(path: Path, n_classes: int) -> tuple[bytearray, int]:
 
 def _checked(found: dict[str, Any], n_classes: int) -> dict[str, Any]:
     learner, per_round = found["learner"], 1 if n_classes == 2 else n_classes
+    objective = {1: "reg:squarederror", 2: "binary:logistic"}.get(n_classes, "multi:softprob")
     parameters, booster = learner["learner_model_param"], learner["gradient_booster"]
-    objective = "binary:logistic" if n_classes == 2 else "multi:softprob"
-    of_classes = "0" if n_classes == 2 else str(n_classes)
+    of_classes = "0" if n_classes <= 2 else str(n_classes)
     _require(parameters["num_class"] == of_classes, f"it has num_class {parameters['num_class']}, not {of_classes}")
     _require(learner["objective"]["name"] == objective, f"its objective is not {objective}")
     _require(booster["name"] == "gbtree", "its booster is not gbtree")
@@ -54,23 +54,24 @@ def _checked(found: dict[str, Any], n_classes: int) -> dict[str, Any]:
         "trees": [_tree(number, tree, n_features) for number, tree in enumerate(trees)],
         "cats": {"enc": [], "feature_segments": [], "sorted_idx": []},
     }
+    kind = "classifier" if n_classes > 1 else "regressor"
     softmax = {"softmax_multiclass_param": {"num_class": of_classes}}
-    logistic = {"reg_loss_param": {"scale_pos_weight": "1"}}
+    single = {"reg_loss_param": {"scale_pos_weight": "1"}}
     return {
         "version": _version(found["version"]),
         "learner": {
-            "attributes": {"scikit_learn": json.dumps({"_estimator_type": "classifier"})},
+            "attributes": {"scikit_learn": json.dumps({"_estimator_type": kind})},
             "feature_names": [],
             "feature_types": [],
             "gradient_booster": {"model": model, "name": "gbtree"},
             "learner_model_param": {
-                "base_score": _base_score(parameters["base_score"], per_round),
+                "base_score": _base_score(parameters["base_score"], per_round, n_classes == 2),
                 "boost_from_average": "1",
                 "num_class": of_classes,
                 "num_feature": str(n_features),
                 "num_target": "1",
             },
-            "objective": {"name": objective, **(logistic if n_classes == 2 else softmax)},
+            "objective": {"name": objective, **(single if n_classes <= 2 else softmax)},
         },
     }
 
@@ -116,11 +117,11 @@ def _array(values: Any, n: int, kinds: str, where: str) -> np.ndarray:
     return array
 
 
-def _base_score(text: str, n: int) -> str:
+def _base_score(text: str, n: int, probability: bool) -> str:
     """`[5E-1]`, one number for each tree of a round; versions before 3 write one number without brackets."""
     values = [float(value) for value in text.strip("[]").split(",")]
     _require(len(values) in (1, n) and all(math.isfinite(value) for value in values), f"base_score {text[:40]}")
-    _require(n > 1 or 0 < values[0] < 1, f"base_score {text[:40]} is not a probability")
+    _require(not probability or 0 < values[0] < 1, f"base_score {text[:40]} is not a probability")
     return text
 
 

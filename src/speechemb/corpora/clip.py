@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from speechemb.audio import files
 from speechemb.errors import InputError
@@ -24,11 +25,12 @@ class Clip:
     session: str = ""
     sentence: str = ""
     gender: str = ""
+    numbers: tuple[tuple[str, float], ...] = ()  # name and value, see `artifacts.numbers`; unknown ones are left out
     excluded: str = ""  # why the clip cannot be used; empty if it can
 
 
 def named_clips(
-    folder: Path, corpus: str, describe: Callable[[str], dict[str, str]], recursive: bool = True
+    folder: Path, corpus: str, describe: Callable[[str], dict[str, Any]], recursive: bool = True
 ) -> list[Clip]:
     """One clip per audio file; `describe(stem)` gives the fields of `Clip` that the file's name tells.
 

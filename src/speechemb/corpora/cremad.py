@@ -17,6 +17,7 @@ import csv
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from speechemb.audio import files
 from speechemb.corpora.clip import Clip, named_clips
@@ -35,7 +36,8 @@ EMOTIONS = {
     "NEU": "neutral",
     "SAD": "sad",
 }
-_NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(?:XX?|LO|MD|HI)")
+_NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(XX?|LO|MD|HI)")
+_LEVELS = {"LO": 1.0, "MD": 2.0, "HI": 3.0}  # XX: unspecified
 
 
 def clips(folder: Path, corpus: str = "cremad") -> list[Clip]:
@@ -52,12 +54,13 @@ def is_in(folder: Path) -> bool:
     return any(bool(files.audio_files(where, recursive=False)) for where in (folder / "AudioWAV", folder))
 
 
-def describe(stem: str) -> dict[str, str]:
+def describe(stem: str) -> dict[str, Any]:
     """The fields of `Clip` that a name such as `1001_DFA_ANG_XX` tells."""
     if not (name := _NAME.fullmatch(stem)):
         return {"excluded": "name does not follow CREMA-D's naming"}
-    actor, sentence, emotion = name.groups()
-    return {"emotion": EMOTIONS[emotion], "speaker": actor, "sentence": sentence}
+    actor, sentence, emotion, level = name.groups()
+    intensity = (("intensity", _LEVELS[level]),) if level in _LEVELS else ()
+    return {"emotion": EMOTIONS[emotion], "speaker": actor, "sentence": sentence, "numbers": intensity}
 
 
 def demographics(folder: Path) -> dict[str, str]:

@@ -16,13 +16,14 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from speechemb import terminal
 from speechemb.artifacts.atomic import atomic
 from speechemb.audio.files import is_formula
-from speechemb.corpora import cremad, iemocap
+from speechemb.corpora import cremad, iemocap, ratings
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical, vote_columns
@@ -55,11 +56,12 @@ def read(corpus: str, source: str, folder: Path) -> tuple[list[Clip], str, Path]
         log.warning("%s: %s", hub_id, NOTICES[hub_id])
     target = folder / hub_id.replace("/", "--")
     clips, taken, differing = [], set(), []
-    for split, row, name, label, data in _rows(hub_id, splits):
+    for split, row, name, label, data, numbers in _rows(hub_id, splits):
         stem = _stem(name, taken, f"{split}_{row:05d}")
         path = target / (stem + _SUFFIX.get(data[:4], ".mp3"))
         _write_once(path, data)
         known = _describe(corpus, name, split, label)
+        known["numbers"] = (*known.get("numbers", ()), *numbers)
         if label and known["emotion"] != label:
             differing.append(stem)
         clips.append(Clip(clip_id=f"{corpus}/{stem}", path=path, corpus=corpus, **known))
@@ -135,8 +137,8 @@ def _splits(hub_id: str, commit: str) -> Any:
         ) from None
 
 
-def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes]]:
-    """Split, row number, name, label (canonical; may be empty) and undecoded audio of every row."""
+def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, str, bytes, ratings.Numbers]]:
+    """Split, row number, name, label (canonical; may be empty), undecoded audio and ratings of every row."""
     for split, rows in splits.items():
         column = next((name for name in LABEL_COLUMNS if name in rows.column_names), "")
         names = getattr(rows.features.get(column), "names", None)  # a ClassLabel holds numbers
@@ -147,7 +149,16 @@ def _rows(hub_id: str, splits: dict[str, Any]) -> Iterator[tuple[str, int, str, 
             if names and label is not None:
                 label = names[label] if label >= 0 else ""  # -1: not labelled
             name = Path(re.split(r"[\\/]", row.get("file") or record.get("path") or "")[-1]).stem
-            yield split, number, name, _safe_label(label), data
+            yield split, number, name, _safe_label(label), data, _ratings(row)
+
+
+def _ratings(row: dict[str, Any]) -> ratings.Numbers:
+    """Arousal, valence and dominance of a row, as far as it has them."""
+    named = {ratings.name_of(column): value for column, value in row.items()}
+    found = {name: named.get(name) for name in ratings.DIMENSIONS}
+    return tuple(
+        (name, float(value)) for name, value in found.items() if isinstance(value, float | int) and isfinite(value)
+    )
 
 
 def _safe_label(label: object) -> str:
@@ -156,7 +167,7 @@ def _safe_label(label: object) -> str:
     return "" if is_formula(text) else text
 
 
-def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, str]:
+def _describe(corpus: str, name: str, split: str, label: str) -> dict[str, Any]:
     """The fields of `Clip` for one row; a name that follows the corpus's naming overrides the columns."""
     known = _MODULES[corpus].describe(name)
     if known.get("excluded"):

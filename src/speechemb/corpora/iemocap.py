@@ -6,7 +6,7 @@ Clips     10,039 turns of five sessions, ten actors, two per session. Four-class
 Files     Session1/sentences/wav/<dialogue>/<turn>.wav, labels in Session1/dialog/EmoEvaluation/<dialogue>.txt
           with one line per turn: [6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5000, 2.5000, 2.5000]
           Turn Ses01F_impro04_M007 belongs to session 1, dialogue Ses01F_impro04, speaker Ses01_M: the speaker's
-          letter is that of the last field.
+          letter is that of the last field. The three numbers are valence, activation (arousal) and dominance.
 Known     Ses01F names the actor who wore the markers, not the speaker; taken for the speaker it is wrong in
           2,750 of the 5,531 turns. The release holds macOS files (._*) beside the labels. xxx marks turns whose
           annotators did not agree. The label files do not say what is spoken, so `sentence` stays empty.
@@ -18,6 +18,7 @@ Paper     Busso et al. (2008), Language Resources and Evaluation 42, 335-359.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from speechemb.audio.segments import Segment, with_segment
 from speechemb.corpora.clip import Clip
@@ -29,6 +30,7 @@ FOLDER = "IEMOCAP"
 PUBLISHED = 10039
 SOURCE = "https://sail.usc.edu/iemocap"
 
+RATINGS = ("valence", "arousal", "dominance")  # means over the annotators, 1 to 5, in the order of the label files
 _LABEL = re.compile(
     r"^\[(\d+\.\d+) - (\d+\.\d+)\]\t(\w+)\t(\w+)\t\[(\d+\.\d+), (\d+\.\d+), (\d+\.\d+)\]\r?$", re.MULTILINE
 )
@@ -72,8 +74,9 @@ def _dialogue(file: Path, whole: bool) -> list[Clip]:
     wav, dialogue = file.parents[2] / "sentences" / "wav" / file.stem, file.parents[1] / "wav" / f"{file.stem}.wav"
     text = file.read_text(encoding="utf-8", errors="replace")  # annotators' comments are not always UTF-8
     found = []
-    for start, end, turn, label, *_ in _LABEL.findall(text):
-        known = {"emotion": canonical(label), **describe(turn)}
+    for start, end, turn, label, *ratings in _LABEL.findall(text):
+        known: dict[str, Any] = {"emotion": canonical(label), **describe(turn)}
+        known["numbers"] = tuple(zip(RATINGS, map(float, ratings), strict=True))
         if label == "xxx":
             known["excluded"] = "no majority label (xxx)"
         path = with_segment(dialogue, Segment(float(start), float(end))) if whole else wav / f"{turn}.wav"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speechemb.artifacts import provenance
+from speechemb.artifacts import numbers, provenance
 from speechemb.artifacts.metadata import EXCLUDED_COLUMNS, METADATA_COLUMNS
 from speechemb.audio import fingerprint
 from speechemb.audio.files import cell_of_path, printable
@@ -235,7 +235,15 @@ def _table(kept: list[Clip], found: Findings, places: list[int]) -> pd.DataFrame
             name: columns[name] if name in columns else [getattr(clip, name) for clip in kept]
             for name in METADATA_COLUMNS
         }
+        | _numbers(kept)
     )
+
+
+def _numbers(kept: list[Clip]) -> dict[str, list[float]]:
+    """The columns of numbers that the clips have, in the order of their first clip."""
+    values = [dict(clip.numbers) for clip in kept]
+    names = dict.fromkeys(name for of in values for name in of)
+    return {numbers.PREFIX + name: [of.get(name, np.nan) for of in values] for name in names}
 
 
 def _excluded(clips: list[Clip]) -> pd.DataFrame:

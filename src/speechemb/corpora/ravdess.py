@@ -15,6 +15,7 @@ Paper     Livingstone & Russo (2018), PLoS ONE 13(5): e0196391.
 
 import re
 from pathlib import Path
+from typing import Any
 
 from speechemb.corpora.clip import Clip, named_clips
 
@@ -32,7 +33,7 @@ EMOTIONS = {
     "07": "disgust",
     "08": "surprised",
 }
-_NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-0[12]-(0[12])-0[12]-(\d\d)")
+_NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-0[12]-(\d\d)")
 
 
 def clips(folder: Path) -> list[Clip]:
@@ -40,16 +41,17 @@ def clips(folder: Path) -> list[Clip]:
     return named_clips(folder, "ravdess", describe)
 
 
-def describe(stem: str) -> dict[str, str]:
+def describe(stem: str) -> dict[str, Any]:
     """The fields of `Clip` that a name such as `03-01-05-01-02-01-12` tells."""
     if not (name := _NAME.fullmatch(stem)):
         return {"excluded": "name does not follow RAVDESS's naming"}
-    modality, channel, emotion, statement, actor = name.groups()
+    modality, channel, emotion, intensity, statement, actor = name.groups()
     video = f"sound of the video of the same take (modality {modality})" if modality != "03" else ""
     return {
         "emotion": EMOTIONS[emotion],
         "speaker": actor,
         "sentence": statement,
         "gender": "male" if int(actor) % 2 else "female",
+        "numbers": (("intensity", float(intensity)),),  # 1 normal, 2 strong
         "excluded": "song, not speech" if channel == "02" else video,
     }

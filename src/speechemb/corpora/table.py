@@ -1,7 +1,8 @@
 """Any other corpus: a CSV with the columns `path` and `emotion`, one row per clip.
 
-Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; others are ignored. In those four,
-UNKNOWN words count as unknown. With `start` and `end` (seconds, or `0 days 00:00:01.5`) a row is a part of its file,
+Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; columns of numbers are kept as targets
+of step 3 (see `ratings`); others are ignored. In those four, UNKNOWN words count as unknown. With `start` and `end`
+(seconds, or `0 days 00:00:01.5`) a row is a part of its file,
 see `audio.segments`; other columns that would make it one are refused. `shapes` lists names of columns, and published
 tables, that are also recognised. Paths are relative to the CSV's folder, or else to the project's root; they may have
 Windows' backslashes, and their letters may be composed or decomposed. URLs of object storage (`s3://bucket/a.wav`) are
@@ -22,10 +23,10 @@ from pathlib import Path
 
 from speechemb.audio.files import is_formula, is_video, table_text
 from speechemb.audio.segments import Segment, file_of, part_of, seconds_of, with_segment
-from speechemb.corpora import shapes
+from speechemb.corpora import ratings, shapes
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
-from speechemb.labels import canonical
+from speechemb.labels import canonical, vote_columns
 from speechemb.paths import ROOT, remote, shown
 
 REQUIRED = ("path", "emotion")
@@ -54,7 +55,7 @@ def corpus_name(file: Path) -> str:
 def clips(file: Path, ties: bool = False) -> list[Clip]:
     """One clip per row of the CSV; `ties`: also those on which raters tie, see `shapes`."""
     corpus = corpus_name(file)
-    shape, rows = _rows(file, ties)
+    shape, rows, numbers = _rows(file, ties)
     texts = [row["path"] for _, row in rows]
     paths = shape.find(file, texts) if shape.find else [_locate(file, text, shape.folders) for text in texts]
     shapes.refuse_videos(file, [path for path in paths if is_video(path)])
@@ -73,9 +74,10 @@ def clips(file: Path, ties: bool = False) -> list[Clip]:
             session=row.get("session", ""),
             sentence=row.get("sentence", ""),
             gender=GENDERS.get(row.get("gender", "").lower(), row.get("gender", "").lower()),
+            numbers=of_row,
             excluded=row.get("excluded", ""),
         )
-        for (_, row), path, name in zip(rows, paths, clip_names(paths), strict=True)
+        for (_, row), path, name, of_row in zip(rows, paths, clip_names(paths), numbers, strict=True)
     ]
 
 
@@ -104,8 +106,8 @@ def _segment(file: Path, line: int, row: dict[str, str]) -> Segment | None:
     return Segment(start, end) if start or end is not None else None
 
 
-def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]]]:
-    """The table's shape; line number and fields of every row, without spaces around them."""
+def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]], list[ratings.Numbers]]:
+    """The table's shape; line number and fields of every row, without spaces around them; and its numbers."""
     text = table_text(file, shown(file), "give --corpora table:FILE.csv")
     try:
         separator, text = _separator(text)
@@ -114,11 +116,13 @@ def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[st
         shape = shapes.of(columns, ties)
         _check_columns(file, columns, shape)
         reader.fieldnames = columns
-        wide, rows = [], []
+        wide, rows, others = [], [], []
+        names = ratings.candidates(columns, {*REQUIRED, *OPTIONAL, *shape.columns.values(), *vote_columns(columns)})
         for row in reader:
             if None in row:
                 wide.append(str(reader.line_num))
             rows.append((reader.line_num, _stripped(row, shape)))
+            others.append({name: sys.intern((row[name] or "").strip()) for name in names})
     except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
     except ValueError as error:  # of the shape
@@ -136,7 +140,7 @@ def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[st
     if said := shape.said():
         log.info("%s: %s", shown(file), said)
     _say_labels(file, [row["emotion"] for _, row in rows])
-    return shape, rows
+    return shape, rows, ratings.numbers_of(shown(file), others, names, UNKNOWN)
 
 
 def _stripped(row: dict[str, str | None], shape: shapes.Shape) -> dict[str, str]:

@@ -16,6 +16,7 @@ from speechemb.splits import NORMALISED, TABLE, TRANSDUCTIVE
 
 # Keys of an evaluation that `metrics.json` does not repeat.
 _DETAILS = ("folds", "per_class", "confusion_matrix", "reliability", "by_speaker")
+_OF_NONE = ["corpora", "classes", "protocol", "uar", "run"]  # what readers of an empty table look for
 _PROVENANCE = ("kind", "schema", "versions", "git")
 
 
@@ -24,7 +25,7 @@ def runs_table(results: list[dict[str, Any]]) -> pd.DataFrame:
 
     A cross-corpus run has a row for each direction.
     """
-    table = pd.DataFrame([run_row(result) for result in results])
+    table = pd.DataFrame([run_row(result) for result in results], columns=None if results else _OF_NONE)
     order = {"corpora": True, "classes": True, "protocol": True, "uar": False}
     return table.sort_values(list(order), ascending=list(order.values()), kind="stable", ignore_index=True)
 
@@ -111,6 +112,13 @@ def settings_words(row: Mapping[Any, Any]) -> str:
     words += [f"tuned {row['tune']}"] if row["tune"] else []
     words += [f"seed {row['seed']}"] if row["seed"] else []
     return ", ".join(words + ([f"{row['augmented']} augmented copies"] if row["augmented"] else []))
+
+
+def run_words(result: dict[str, Any]) -> str:
+    """Two lines about a run on numbers: corpora, targets and settings; its protocol."""
+    row = {**result, "encoder": result["encoder"]["tag"], "pooling": "+".join(result["pooling"])}
+    what = f"{display_corpora(result['corpora'])}, {', '.join(result['targets'])}, {settings_words(row)}"
+    return f"{what}\n{result['protocol_note']}"
 
 
 def short_names(results: list[dict[str, Any]]) -> dict[str, str]:

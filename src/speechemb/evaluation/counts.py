@@ -62,22 +62,12 @@ class Counts:
     @property
     def unit_word(self) -> str:
         """What the units are: `speakers`, `sessions`, `speakers and sessions` ..."""
-        found = {
-            "clips"
-            if unit.startswith(CLIP)
-            else "sessions"
-            if unit.partition("/")[2].startswith(SESSION)
-            else "speakers"
-            for unit in self.units
-        }
-        return " and ".join(word for word in ("speakers", "sessions", "clips") if word in found)
+        return unit_word_of(self.units)
 
     @property
     def why_no_units(self) -> str:
         """Why nothing can be resampled; empty where nearly every clip has a speaker or a session."""
-        unknown = int(np.char.startswith(self.clip_units, CLIP).sum())
-        few = unknown <= ANONYMOUS * len(self.clip_units)
-        return "" if few else f"the speakers of {unknown} of {len(self.clip_units)} clips are unknown"
+        return why_no_units_of(self.clip_units)
 
     def taken(self, clips: NDArray[np.bool_]) -> "Counts":
         """The counts of a part of the clips `(C,)`; folds and calibration stay those of all."""
@@ -92,6 +82,22 @@ class Counts:
         matrices = np.zeros((len(found), *self.by_clip.shape[1:]), dtype=np.int64)
         np.add.at(matrices, where, self.by_clip[known])
         return matrices
+
+
+def unit_word_of(units: list[str]) -> str:
+    """See `Counts.unit_word`."""
+    found = {
+        "clips" if unit.startswith(CLIP) else "sessions" if unit.partition("/")[2].startswith(SESSION) else "speakers"
+        for unit in units
+    }
+    return " and ".join(word for word in ("speakers", "sessions", "clips") if word in found)
+
+
+def why_no_units_of(clip_units: NDArray[np.str_]) -> str:
+    """See `Counts.why_no_units`."""
+    unknown = int(np.char.startswith(clip_units, CLIP).sum())
+    few = unknown <= ANONYMOUS * len(clip_units)
+    return "" if few else f"the speakers of {unknown} of {len(clip_units)} clips are unknown"
 
 
 def count(predictions: pd.DataFrame, labels: list[str]) -> Counts:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from speechemb import paths
-from speechemb.artifacts import metadata
+from speechemb.artifacts import metadata, numbers
 from speechemb.audio import augmentation, recording
 from speechemb.audio.recording import Recording
 from speechemb.errors import InputError, first
@@ -70,4 +70,4 @@ def columns_of(clips: pd.DataFrame, excluded: pd.DataFrame, layers: list[int]) -
     columns = {key: clips[column].to_numpy(dtype=np.str_) for key, column in COLUMNS.items()}
     columns["layers"] = np.array(layers, dtype=np.int64)
     columns["excluded"] = excluded[["clip_id", "reason"]].to_numpy(dtype=np.str_).reshape(-1, 2)
-    return columns
+    return columns | numbers.arrays_of(clips)

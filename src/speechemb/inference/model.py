@@ -10,7 +10,7 @@ import numpy as np
 from speechemb import encoders
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.classifiers import Classifier, persistence
+from speechemb.classifiers import persistence
 from speechemb.classifiers.novelty import FLAGGED, NOTE, Novelty
 from speechemb.encoders import failures
 from speechemb.encoders.windows import Waveform
@@ -34,7 +34,7 @@ class Model:
 
     folder: Path
     meta: dict[str, Any]
-    classifier: Classifier
+    classifier: Any  # a `Classifier`; of a model that predicts numbers a `Regressor`
     encoders: list[encoders.Encoder]
     novelty: Novelty | None
     speaker: tuple[np.ndarray, np.ndarray] | None = None
@@ -77,28 +77,39 @@ class Model:
     def columns(self, segments: bool) -> list[str]:
         """The names of what is in a row."""
         times = ["start", "end"] if segments else []
-        return ["path", *times, "emotion", *(f"p_{label}" for label in self.meta["labels"]), "novelty", "note"]
+        answer = self.targets or ["emotion", *(f"p_{label}" for label in self.meta["labels"])]
+        return ["path", *times, *answer, "novelty", "note"]
+
+    @property
+    def targets(self) -> list[str]:
+        """What the model predicts as numbers; empty for a model of emotions."""
+        return self.meta.get("targets", [])
 
     def answers(self, features: np.ndarray) -> list[list]:
         """[emotion, probability of each class ..., novelty, note] of each recording, with six decimals.
 
+        Of a model that predicts numbers: [number of each target ..., novelty, note].
         With `at_least`, the emotion is `unknown` where the highest probability is lower, or the recording is flagged.
         """
         if self.speaker:
             features = ((features - self.speaker[0]) / self.speaker[1]).astype(np.float32)
-        probabilities = self.classifier.predict_proba(features).astype(np.float64).round(6)
+        predict = self.classifier.predict if self.targets else self.classifier.predict_proba
+        probabilities = predict(features).astype(np.float64).round(6)
         shares = self.novelty.share(features).round(6).tolist() if self.novelty else [None] * len(features)
         return [self._answer(*one) for one in zip(probabilities, shares, strict=True)]
 
     def _answer(self, probabilities: np.ndarray, share: float | None) -> list:
-        best, flagged = int(probabilities.argmax()), share is not None and share > FLAGGED
+        flagged = share is not None and share > FLAGGED
+        if self.targets:
+            return [*probabilities.tolist(), share, NOTE if flagged else ""]
+        best = int(probabilities.argmax())
         known = self.at_least is None or (probabilities[best] >= self.at_least and not flagged)
         emotion = self.meta["labels"][best] if known else UNKNOWN
         return [emotion, *probabilities.tolist(), share, NOTE if flagged else ""]
 
     def no_answer(self, fault: str) -> list:
         """The same of a segment that cannot be used."""
-        return [UNKNOWN, *[None] * len(self.meta["labels"]), None, fault]
+        return [*([None] * len(self.targets) or [UNKNOWN, *[None] * len(self.meta["labels"])]), None, fault]
 
     def measured(self) -> dict[str, float | None]:
         """What cross-validation measured at the highest of its thresholds that is not above `at_least`.

@@ -62,7 +62,7 @@ def speaker_interval(
         return np.nan, np.nan
     speakers, classes, clips = len(confusions), confusions.shape[-1], confusions.sum((1, 2))
     centre = float(statistic(confusions.sum(0)))
-    totals = _resamples(speakers, n, seed) @ confusions.reshape(speakers, -1)
+    totals = resamples(speakers, n, seed) @ confusions.reshape(speakers, -1)
     # A resample without any error has an infinite logit; it is moved half a clip away from 0 or 1.
     half = 0.5 / clips.sum()
     spread = logit(np.clip(statistic(totals.reshape(n, classes, classes)), half, 1 - half)).std()
@@ -101,7 +101,7 @@ def difference_interval(
     a, b, clips = a[clips > 0], b[clips > 0], clips[clips > 0]
     if len(b) < 2:
         return np.nan, np.nan
-    drawn = _resamples(len(b), n, 0)
+    drawn = resamples(len(b), n, 0)
     both = [statistic((drawn @ one.reshape(len(b), -1)).reshape(n, *one.shape[1:])) for one in (a, b)]
     spread = (both[0] - both[1]).std()
     if spread < _NO_SPREAD:
@@ -146,6 +146,6 @@ def _why_not(statistic: Statistic, confusions: NDArray[np.float64]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _resamples(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
+def resamples(speakers: int, n: int, seed: int) -> NDArray[np.float64]:
     """How often each speaker is drawn, `(n, S)`; every metric and run gets the same resamples."""
     return np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), n).astype(float)

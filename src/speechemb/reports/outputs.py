@@ -36,6 +36,11 @@ OWN = (
     "ranking.",
     "audit.",
     "published.",
+    "probes.",
+    "regression.",
+    "evaluation_regression_",
+    "scatter_",
+    "paired_tests_regression.",
     "report.html",
 )
 

@@ -233,7 +233,7 @@ def training_lines(results: list[dict[str, Any]]) -> list[str]:
     for result in results:
         trained = result["trained_on"]
         encoders.setdefault(result["encoder"]["tag"], (trained_on.words(trained), {}))[1].update(trained["saw"])
-    lines = ["encoders trained on (and whether they saw the test corpora):"]
+    lines = ["encoders trained on (and whether they saw the test corpora):"] if encoders else []
     for tag, (speech, saw) in encoders.items():
         lines.append(f"  {tag}: {speech}; " + ", ".join(f"{corpus}: {word}" for corpus, word in sorted(saw.items())))
     return lines

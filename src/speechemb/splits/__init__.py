@@ -12,6 +12,12 @@ PROTOCOLS = {
     "random": "random folds (speakers in both training and test): optimistic",
 }
 
+# Targets beside the emotion that are classes: what else an embedding knows, see `targets`.
+PROBES = ("speaker", "gender", "sentence", "intensity")
+
+# What predicts targets that are numbers.
+REGRESSORS = ("ridge", "svr", "mlp", "xgboost")
+
 TABLE = "folds_"  # begins the name of the protocol where --folds gives the folds
 CROSS_CORPUS = "cross-corpus"  # the protocol of --cross-corpus, which replaces the folds
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from speechemb.artifacts.embeddings import Embeddings
+from speechemb.artifacts.predictions import EMOTION
 from speechemb.errors import InputError
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
@@ -98,6 +99,7 @@ class Plan:
     folds: list[Fold]
     note: str
     left_out: int = 0
+    target: str = EMOTION  # see `targets`
 
     @property
     def dropped(self) -> list[dict[str, str]]:

@@ -65,7 +65,7 @@ class Recipe:
 class Fitted:
     """A fitted classifier, its layer and settings, and how they were chosen."""
 
-    classifier: Classifier
+    classifier: Any  # a `Classifier`, or of targets that are numbers a `Regressor`
     layer: str
     settings: dict[str, Any]
     choices: dict[str, Any]  # for the log

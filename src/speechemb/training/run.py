@@ -1,5 +1,6 @@
 """One run of step 3: its tag in file names, what its files record about it, and writing them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from speechemb.metrics import calibration, classification
 from speechemb.speakers import genders_of, within_corpus
 from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides, voices_of
 from speechemb.training import effort
-from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task, predictions_frame
+from speechemb.training.cross_validation import (
+    Fitted,
+    Outcome,
+    Recipe,
+    Task,
+    cross_validated,
+    predictions_frame,
+)
 
 
 @dataclass
@@ -41,10 +49,15 @@ class TrainingRun:
     @property
     def tag(self) -> str:
         """`<encoder>[-<pooling>]-<corpora>-<K>emo-<layer>-<classifier>[-tune<N>]-<protocol>[-seed<N>]`."""
+        target = "emo" if self.plan.target == predictions.EMOTION else self.plan.target
+        return self.tag_with(f"{len(self.task.classes)}{target}")
+
+    def tag_with(self, what: str) -> str:
+        """The tag, with a word for what is recognised."""
         recipe = self.recipe
         layer = f"layer{recipe.layer}" if recipe.layer.isdecimal() else recipe.layer
         name = recipe.classifier + (f"-tune{recipe.trials}" if recipe.trials else "")
-        parts = [self.plan.data.tag, "+".join(self.corpora), f"{len(self.task.classes)}emo", layer, name]
+        parts = [self.plan.data.tag, "+".join(self.corpora), what, layer, name]
         parts += [self.protocol.tag(self.n_folds)] + ([f"raters_{self.raters}"] if self.raters else [])
         return "-".join(parts) + (f"-seed{recipe.seed}" if recipe.seed else "")
 
@@ -55,8 +68,12 @@ class TrainingRun:
 
     def stamp(self) -> dict[str, Any]:
         """The provenance of the run's files, with the settings that step 4's tables show."""
+        return predictions.RunMeta(**self.settings(), labels=self.task.classes).stamp(self.command)
+
+    def settings(self) -> dict[str, Any]:
+        """What `predictions.RunMeta` holds, without the classes."""
         data, recipe, protocol = self.plan.data, self.recipe, self.protocol
-        meta = predictions.RunMeta(
+        return dict(
             embeddings=[source["sha256"] for source in data.sources],
             classifier=recipe.classifier,
             layer=recipe.layer,
@@ -68,6 +85,7 @@ class TrainingRun:
             normalise=protocol.normalise,
             seed=recipe.seed,
             raters=self.raters,
+            target=self.plan.target,
             inputs=[schemas.Source(**source) for source in data.sources],
             tag=self.tag,
             encoder=data.meta["encoder"],
@@ -78,7 +96,6 @@ class TrainingRun:
             fused=[predictions.EncoderPart.of(meta) for meta in data.parts],
             augmented=data.copies,
             features=self.task.x.shape[-1],
-            labels=self.task.classes,
             corpora=self.corpora,
             protocol_note="; ".join(filter(None, [self.plan.note, data.raters and data.raters.note])),
             groups=len(np.unique(self.task.group)),
@@ -86,12 +103,17 @@ class TrainingRun:
             dropped=len(self.plan.dropped),
             left_out=self.plan.left_out,
         )
-        return meta.stamp(self.command)
+
+    @property
+    def name(self) -> str:
+        """The name of the file of predictions."""
+        return predictions.name_of(self.tag, self.plan.target)
 
     @property
     def makes_model(self) -> bool:
-        """Whether a final model is fitted on all clips: not for cross-corpus runs, nor with deliberate leakage."""
-        return self.protocol.cv != "cross-corpus" and not self.protocol.leak
+        """Whether a final model is fitted on all clips: not for cross-corpus runs, deliberate leakage and probes."""
+        of_emotions = self.plan.target == predictions.EMOTION
+        return self.protocol.cv != "cross-corpus" and not self.protocol.leak and of_emotions
 
     def warning(self, final: bool) -> str:
         """A line that says beforehand that the fits, with `final` also that of the model, will take long, or nothing.
@@ -103,12 +125,24 @@ class TrainingRun:
         files = [source["path"] for source in self.plan.data.sources]
         return effort.warning(self.recipe.classifier, clips, self.task.x, files)
 
+    def cross_validated(self, note: Callable[[list[dict[str, Any]]], None], final: bool) -> Outcome:
+        """See `cross_validation.cross_validated`."""
+        return cross_validated(self.recipe, self.task, self.plan.folds, note, final)
+
+    def headline(self, outcome: Outcome) -> str:
+        """See `headline` below."""
+        return headline(outcome, self.task)
+
+    def fold_words(self, row: dict[str, Any]) -> str:
+        """A fold's figures for `--verbose`."""
+        return f"UAR {row['uar']:.3f}, accuracy {row['accuracy']:.3f}"
+
     def write(self, outcome: Outcome, stamp: dict[str, Any], results: Path, models: Path) -> Path:
         """Model, log, the tables of trials and layer weights where there are any, and the predictions; their path.
 
         All files appear together, the predictions last: they vouch for the others.
         """
-        path = results / f"predictions_{self.tag}.csv"
+        path = results / self.name
         data = self.plan.data
         with together() as files:
             files.remove(storage.sidecar(path))

@@ -16,6 +16,7 @@ from speechemb.visualization import style
 from speechemb.visualization.comparison_figures import AUDIT_COLOURS, VERDICTS, RankingPanel, audit_kind
 
 Chart = dict[str, Any]
+MOST_POINTS = 2000
 _NO_VERDICT = style.GREY
 _SYMBOLS = {"o": "circle", "v": "triangle-down", "s": "square", "^": "triangle-up", "D": "diamond", "X": "x"}
 _SYMBOLS |= {"P": "cross", "*": "star", "<": "triangle-left", ">": "triangle-right", "h": "hexagon", "p": "pentagon"}
@@ -117,6 +118,18 @@ _LEGEND = {"legend": {"orientation": "h", "y": -0.2}}
 
 def _cycled(n: int) -> list[str]:
     return [_SEVERAL[i % len(_SEVERAL)] for i in range(n)]
+
+
+def scatter(true: NDArray[np.float64], predicted: NDArray[np.float64], name: str) -> Chart:
+    """Predicted against true numbers (n,), with the diagonal; of many clips `MOST_POINTS` drawn at random."""
+    low, high = float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))
+    some = np.random.default_rng(0).permutation(len(true))[:MOST_POINTS]
+    trace = {"type": "scatter", "mode": "markers", "x": _listed(true[some]), "y": _listed(predicted[some])}
+    trace |= {"marker": {"color": style.BLUE, "size": 5, "opacity": 0.35}, "hoverinfo": "x+y"}
+    axes: Chart = {"xaxis": {"title": {"text": f"true {name}"}}, "yaxis": {"title": {"text": f"predicted {name}"}}}
+    axes["shapes"] = [_line(x0=low, x1=high, y0=low, y1=high)]
+    words = f"predicted against true {name} of {len(some)} clips"
+    return {"data": [trace], "layout": {"height": 420, **axes, "showlegend": False}, "words": words}
 
 
 def recall(names: list[str], values: Sequence[float], notes: Iterable[str], what: str) -> Chart:

@@ -33,6 +33,9 @@ class Clips:
 
 def collect(runs: list[Evaluated]) -> Clips:
     """The clips that were tested in any of the runs, sorted by id."""
+    if not runs:
+        nothing = pd.DataFrame(columns=list(COLUMNS), index=pd.Index([], name="clip_id"), dtype=str)
+        return Clips(nothing, nothing)
     parts = [run.predictions.loc[:, ["clip_id", *COLUMNS]] for run in runs]
     table = pd.concat(parts).drop_duplicates("clip_id").sort_values("clip_id").set_index("clip_id")
     if len(table) <= MOST:

@@ -10,6 +10,7 @@ from speechemb.artifacts import storage
 from speechemb.evaluation import comparison
 from speechemb.evaluation.scores import Evaluated
 from speechemb.evaluation.significance import Comparable
+from speechemb.reports.other_targets import Others
 from speechemb.reports.outputs import Output
 from speechemb.reports.page import build, clips, sections, sound, verdict
 from speechemb.visualization import charts
@@ -23,13 +24,14 @@ class Found:
     """What step 4 found in a results folder."""
 
     runs: list[Evaluated]
-    stamps: list[dict[str, Any]]  # of the predictions
+    read: list[tuple[pd.DataFrame, dict[str, Any]]]  # the predictions and their stamps
     table: pd.DataFrame  # of `comparison.runs_table`
     comparables: list[Comparable]
     curves: dict[str, pd.DataFrame]
     audit: pd.DataFrame
     warnings: list[str]
     command: str
+    others: Others  # targets other than emotion
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Report:
         """What the template shows, with every chart replaced by its number in `charts`."""
         found, results = self.found, [run.result for run in self.found.runs]
         of = {result["name"]: result for result in results}
-        stamps = {stamp["tag"]: stamp for stamp in found.stamps}
+        stamps = {stamp["tag"]: stamp for _, stamp in found.read}
         parts = {
             "verdicts": verdict.verdicts(found.comparables, [of[name] for name in self.table["run"]]),
             "warnings": found.warnings,
@@ -79,6 +81,7 @@ class Report:
             "rankings": sections.rankings(found.comparables, of),
             "curves": sections.curve_charts(found.curves, results),
             "audits": sections.audits(found.audit),
+            **found.others.sections(),
             "crosses": sections.cross_corpora(results),
             "runs": [sections.run_part(run, self.clips, stamps[run.result["tag"]]) for run in self.runs],
             "sounds": sounds,
