@@ -5,7 +5,7 @@
 #
 #   bash benchmarks/targets.sh [folder with RAVDESS's Actor_NN] [folder with whisper-tiny.en and whisper-base]
 #
-# The defaults are those of benchmarks/ravdess.sh, whose embeddings are used where they are up to date.
+# MODELS="acoustic wavlm_nano" runs these two only. The defaults are those of benchmarks/ravdess.sh, whose embeddings are used where they are up to date.
 set -eu
 . "$(dirname "$0")/ravdess_encoders.sh"
 emotions="calm happy sad angry fearful disgust surprised"

@@ -184,13 +184,14 @@ def planned(args, parts, emotions):
     """The protocol and the plan of every run's clips: of each class target a run, of numbers one run together."""
     from speechemb.splits import targets
 
-    for target, part in itertools.product(["+".join(args.target)] if args.numeric else args.target, parts):
-        of_superb = args.protocol and target == "emotion"
-        protocol = protocol_of(args, "session" if of_superb else targets.default_cv(target, part))
-        if args.numeric:
-            yield protocol, targets.numeric_plan(part, protocol, emotions, args.target)
-        else:
-            yield protocol, targets.plan(part, protocol, emotions, target, bool(args.n_folds))
+    for target in ["+".join(args.target)] if args.numeric else args.target:
+        for part in parts:
+            of_superb = args.protocol and target == "emotion"
+            protocol = protocol_of(args, "session" if of_superb else targets.default_cv(target, part))
+            if args.numeric:
+                yield protocol, targets.numeric_plan(part, protocol, emotions, args.target)
+            else:
+                yield protocol, targets.plan(part, protocol, emotions, target, bool(args.n_folds))
 
 
 def read(args):
