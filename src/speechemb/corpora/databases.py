@@ -62,7 +62,7 @@ def clips(folder: Path, table: str = "") -> list[Clip]:
 
 def _clip(corpus: str, name: str, path: Path, row: dict[str, str], known: dict[Path, dict[str, str]]) -> Clip:
     of_file = known.get(file_of(path), {})
-    fields = {key: row[key] or of_file.get(key, "") for key in OPTIONAL}
+    fields: dict[str, Any] = {key: row[key] or of_file.get(key, "") for key in OPTIONAL}
     fields["gender"] = GENDERS.get(fields["gender"].lower(), fields["gender"].lower())
     excluded = "" if row["emotion"] else "no emotion label"
     return Clip(f"{corpus}/{name}", path, corpus, canonical(row["emotion"]), **fields, excluded=excluded)

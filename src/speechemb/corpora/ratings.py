@@ -7,10 +7,8 @@ that say which split a row belongs to are not.
 import logging
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from speechemb.artifacts.metadata import METADATA_COLUMNS
-from speechemb.artifacts.numbers import MOST
 from speechemb.errors import InputError, first
 
 log = logging.getLogger(__name__)
@@ -29,12 +27,14 @@ Numbers = tuple[tuple[str, float], ...]
 
 def name_of(column: str) -> str:
     """`EmoAct` -> `arousal`, `Pitch mean` -> `pitch_mean`; empty for a column that is no number of a clip."""
+    from speechemb.artifacts.metadata import METADATA_COLUMNS
+
     plain = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")[:50]
     name = _CANONICAL.get(plain, plain)
     return "" if name in METADATA_COLUMNS or _NO_NUMBER.fullmatch(name) or not name[0].isalpha() else name
 
 
-def candidates(columns: Sequence[str], used: Collection[str]) -> dict[str, str]:
+def candidates(columns: Sequence[str], used: Sequence[str]) -> dict[str, str]:
     """Column -> name of the columns that may be numbers; `used` are read as something else."""
     found = {column: name_of(column) for column in columns if column not in used}
     return {column: name for column, name in found.items() if name}
@@ -52,6 +52,8 @@ def numbers_of(where: str, rows: list[dict[str, str]], names: dict[str, str], un
     Raises:
         InputError: two columns are of one name, or a column of a dimension holds something else.
     """
+    from speechemb.artifacts.numbers import MOST
+
     columns: dict[str, list[float]] = {}
     for column, name in names.items():
         words = [row.get(column, "") for row in rows]

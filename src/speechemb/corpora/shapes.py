@@ -38,6 +38,7 @@ _MSP = {
     **{"N": "neutral", "O": "other"},
 }
 _MSP_FOLDERS = (".", "Audios", "Audio", "../Audios", "../Audio")
+_COUNTERS = ("sr no.", "dialogue_id", "utterance_id", "season", "episode")  # of MELD
 _SPLITS = {"train": ("train",), "dev": ("dev",), "test": ("test", "output_repeated")}  # MELD's folders
 
 
@@ -55,6 +56,12 @@ class Shape:
     find: Callable[[Path, list[str]], list[Path]] | None = None
     note: str = ""
     made: tuple[str, ...] = field(default=())  # of our columns, those that `fill` makes
+    others: tuple[str, ...] = ()  # columns that are no numbers of a clip, such as counters of its rows
+
+    @property
+    def used(self) -> list[str]:
+        """The columns that are read as something, and those that count rows."""
+        return [*self.columns.values(), *self.others]
 
     def of_row(self, row: dict[str, str]) -> dict[str, str]:
         """Our columns of a row, whose keys are in lower case."""
@@ -85,11 +92,12 @@ def of(columns: list[str], ties: bool = False) -> Shape:
         note = "StartTime and EndTime are those in the episode, not in the clip: not used"
         kept = {ours: theirs for ours, theirs in found.items() if ours not in TIMES}
         if "path" in found:
-            return Shape("MELD", kept, _dialogue, note=note, made=("session",))
-        return Shape("MELD", kept, _of_meld, find=_found_in_meld, note=note, made=("path", "session"))
+            return Shape("MELD", kept, _dialogue, note=note, made=("session",), others=_COUNTERS)
+        made = ("path", "session")
+        return Shape("MELD", kept, _of_meld, find=_found_in_meld, note=note, made=made, others=_COUNTERS)
     if "emotion" not in found and len(labels := vote_columns(columns)) > 1:
         note = f"labels by the majority of {', '.join(labels)}; --raters of step 3 learns the distribution"
-        return Shape("", found, partial(_of_votes, labels, ties), note=note, made=("emotion",))
+        return Shape("", found, partial(_of_votes, labels, ties), note=note, made=("emotion",), others=tuple(labels))
     return Shape("audformat" if {"file", "start", "end"} <= set(columns) else "", found)
 
 

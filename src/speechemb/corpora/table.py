@@ -2,12 +2,12 @@
 
 Columns `speaker`, `session`, `sentence` and `gender` are used if they are there; columns of numbers are kept as targets
 of step 3 (see `ratings`); others are ignored. In those four, UNKNOWN words count as unknown. With `start` and `end`
-(seconds, or `0 days 00:00:01.5`) a row is a part of its file,
-see `audio.segments`; other columns that would make it one are refused. `shapes` lists names of columns, and published
-tables, that are also recognised. Paths are relative to the CSV's folder, or else to the project's root; they may have
-Windows' backslashes, and their letters may be composed or decomposed. URLs of object storage (`s3://bucket/a.wav`) are
-read through fsspec. Fields are separated by commas, tabs, semicolons or bars; the encoding is UTF-8, with or without
-byte-order mark. The corpus is named after the file: `My Clips.csv` -> `my_clips`.
+(seconds, or `0 days 00:00:01.5`) a row is a part of its file, see `audio.segments`; other columns that would make it
+one are refused. `shapes` lists names of columns, and published tables, that are also recognised. Paths are relative to
+the CSV's folder, or else to the project's root; they may have Windows' backslashes, and their letters may be composed
+or decomposed. URLs of object storage (`s3://bucket/a.wav`) are read through fsspec. Fields are separated by commas,
+tabs, semicolons or bars; the encoding is UTF-8, with or without byte-order mark. The corpus is named after the file:
+`My Clips.csv` -> `my_clips`.
 """
 
 import csv
@@ -26,7 +26,7 @@ from speechemb.audio.segments import Segment, file_of, part_of, seconds_of, with
 from speechemb.corpora import ratings, shapes
 from speechemb.corpora.clip import Clip
 from speechemb.errors import InputError, first
-from speechemb.labels import canonical, vote_columns
+from speechemb.labels import canonical
 from speechemb.paths import ROOT, remote, shown
 
 REQUIRED = ("path", "emotion")
@@ -107,7 +107,7 @@ def _segment(file: Path, line: int, row: dict[str, str]) -> Segment | None:
 
 
 def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[str, str]]], list[ratings.Numbers]]:
-    """The table's shape; line number and fields of every row, without spaces around them; and its numbers."""
+    """The table's shape; line number and fields of every row, without spaces around them; the numbers of every row."""
     text = table_text(file, shown(file), "give --corpora table:FILE.csv")
     try:
         separator, text = _separator(text)
@@ -117,12 +117,13 @@ def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[st
         _check_columns(file, columns, shape)
         reader.fieldnames = columns
         wide, rows, others = [], [], []
-        names = ratings.candidates(columns, {*REQUIRED, *OPTIONAL, *shape.columns.values(), *vote_columns(columns)})
+        names = ratings.candidates(columns, [*REQUIRED, *OPTIONAL, *shape.used, *filter(_is_segment, columns)])
         for row in reader:
             if None in row:
                 wide.append(str(reader.line_num))
-            rows.append((reader.line_num, _stripped(row, shape)))
-            others.append({name: sys.intern((row[name] or "").strip()) for name in names})
+            plain = {name: (text or "").strip() for name, text in row.items() if name is not None}
+            rows.append((reader.line_num, _interned(shape.of_row(plain))))
+            others.append(_interned({name: plain[name] for name in names}))
     except csv.Error as error:
         raise InputError(f"{shown(file)} is not a CSV in UTF-8 ({error}): save it as one") from None
     except ValueError as error:  # of the shape
@@ -143,10 +144,9 @@ def _rows(file: Path, ties: bool) -> tuple[shapes.Shape, list[tuple[int, dict[st
     return shape, rows, ratings.numbers_of(shown(file), others, names, UNKNOWN)
 
 
-def _stripped(row: dict[str, str | None], shape: shapes.Shape) -> dict[str, str]:
-    """The columns that are used; words that many rows share are held once."""
-    plain = {name: (text or "").strip() for name, text in row.items() if name is not None}
-    return {name: sys.intern(text) for name, text in shape.of_row(plain).items()}
+def _interned(fields: dict[str, str]) -> dict[str, str]:
+    """Words that many rows share are held once."""
+    return {name: sys.intern(text) for name, text in fields.items()}
 
 
 def _say_labels(file: Path, labels: list[str]) -> None:
