@@ -54,17 +54,34 @@ def collect() -> list[Path]:
     for name in ("ravdess", "emobox", "ravdess_layers"):
         folder = RESULTS / name
         if (folder / "comparison.csv").is_file():
-            runs = pd.read_csv(folder / "comparison.csv", keep_default_na=False)
+            runs = rows_of(folder / "comparison.csv")
             if name == "ravdess":
-                tests = pd.read_csv(folder / "ranking.csv", keep_default_na=False)
+                tests = rows_of(folder / "ranking.csv")
                 runs = runs.merge(tests[["run", "reference", "p_holm", "verdict"]], on="run", how="left")
             written.append(DOCS / f"{name}.csv")
+            if written[-1].is_file():
+                runs = completed(runs, rows_of(written[-1]))
             runs.to_csv(written[-1], index=False, lineterminator="\n")
     for name in ("audit.csv", "audit.png"):
         if (RESULTS / "audit" / name).is_file():
             written.append(DOCS / name.replace("audit", "audit_ravdess"))
             shutil.copyfile(RESULTS / "audit" / name, written[-1])
     return written
+
+
+def rows_of(path: Path) -> pd.DataFrame:
+    """A CSV with every cell as it is written."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def completed(runs: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `runs` and, unchanged, those of `before` whose run is not among them, in step 4's order.
+
+    So a benchmark can be run for some encoders or classifiers only.
+    """
+    rows = pd.concat([before[~before["run"].isin(runs["run"])], runs], ignore_index=True)
+    order = rows.assign(classes=rows["classes"].astype(int), uar=-rows["uar"].astype(float))
+    return rows.loc[order.sort_values(["corpora", "classes", "protocol", "uar", "run"]).index]
 
 
 def span(row: Mapping[Any, Any]) -> str:
