@@ -86,17 +86,17 @@ def test_maps_of_another_file_are_not_taken_for_those_asked_for(script, tmp_path
 
 def test_predictions_record_what_was_read_not_what_lies_there_later(script, tmp_path, monkeypatch):
     """The npz is replaced while step 3 trains: step 4 refuses the predictions, which were made from the older one."""
-    from speechemb.training import cross_validation
+    from speechemb.training import run
 
     npz = made.npz(tmp_path / "a.npz", *made.planted(seed=0))
-    fit = cross_validation.cross_validated
+    fit = run.cross_validated
 
     def replaced_meanwhile(*args, **kwargs):
         made.npz(npz, *made.planted(seed=1))
         return fit(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cross_validation, "cross_validated", replaced_meanwhile)
+        patch.setattr(run, "cross_validated", replaced_meanwhile)
         step3(script, tmp_path, npz)
     with pytest.raises(InputError, match="made from an earlier"):
         script("4_evaluation_metrics").main(["--results-dir", str(tmp_path / "results")])

@@ -98,8 +98,8 @@ def test_unknown_speakers_and_those_with_few_clips_are_excluded_and_listed(scrip
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--layer", "auto"], "drop --protocol superb and --layer auto"),
-        (["--protocol", "superb"], "drop --protocol superb and --layer auto"),
+        (["--layer", "auto"], "drop --protocol and --layer auto"),
+        (["--protocol", "superb"], "drop --protocol and --layer auto"),
         (["--leak", "scaler"], "--leak measures ordinary runs"),
     ],
 )
