@@ -114,9 +114,8 @@ def repeated(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str,
     if repeats == 1:
         return rounds[0]
     if all(np.array_equal(a.test, b.test) for a, b in zip(rounds[0], rounds[1], strict=False)):
-        raise InputError(
-            f"--repeats: there is one way only to make {n_folds} folds of so few {_group_word(protocol)}s: drop it"
-        )
+        few = f"so few {_group_word(protocol)}s"
+        raise InputError(f"--repeats: there is only one way to make {n_folds} folds of {few}: drop the flag")
     return [replace(fold, name=f"r{i}.{fold.name}") for i, made in enumerate(rounds, start=1) for fold in made]
 
 
