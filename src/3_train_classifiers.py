@@ -83,9 +83,7 @@ def add_normalise_flag(group) -> None:
 
 def add_rater_flags(group) -> None:
     add = group.add_argument
-    raters = (
-        "labels by the majority of raters: a table of votes or probabilities by emotion, CREMA-D's tabulatedVotes.csv "
-    )
+    raters = "labels by raters' majority: a table of votes or probabilities by emotion, CREMA-D's tabulatedVotes.csv "
     raters += "or summaryTable.csv, or IEMOCAP's folder; logistic and mlp learn the distribution"
     add("--raters", type=Path, metavar="FILE", help=raters)
     add("--ties", action="store_true", help="keep the clips on which raters tie (default: they are excluded)")
@@ -108,6 +106,7 @@ def add_fold_flags(group) -> None:
         help="published folds instead of --cv: a table with speaker, session, path or clip_id, and split (train, "
         "development, test), fold1 fold2 ... (the same words) or test_fold; development clips are not used",
     )
+    add("--guess-speakers", type=cli.positive, metavar="N", help=splits.GUESS_HELP)
     add("--cross-corpus", action="store_true", help="instead of folds: train on each corpus, test on every other")
     add(
         "--leak",
@@ -129,9 +128,7 @@ def add_classifier_flags(group) -> None:
         metavar="N",
         help="choose the settings by N Optuna trials inside each fold; not for logistic, which always chooses its C",
     )
-    probe = (
-        "superb: its probe, a learned weighted sum of all layers and linear layers; emosuperb: its target and figure, "
-    )
+    probe = "superb: its probe, a learned sum of all layers and linear layers; emosuperb: its target and figure, "
     probe += "with --raters and --folds"
     add("--protocol", choices=("superb", "emosuperb"), help=probe)
 
@@ -149,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     from speechemb.artifacts import atomic
     from speechemb.evaluation import trained_on
     from speechemb.splits import protocols, targets
-    from speechemb.training import announcements
+    from speechemb.training import announcements, guesses
     from speechemb.training.cross_validation import Recipe
     from speechemb.training.regression import run_of
 
@@ -160,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
     data = read(args)
     classifiers, layers = asked(args, data)
     emotions = parse_emotions(args.emotions)
-    parts = protocols.by_corpora(data, args.corpora, args.cross_corpus)
+    parts = guesses.guessed(args, protocols.by_corpora(data, args.corpora, args.cross_corpus))
     jobs = list(planned(args, parts, emotions))
     plans = [plan for _, plan in jobs]
     corpora = sorted({corpus for plan in plans for corpus in plan.data.corpora.tolist()})
@@ -216,7 +213,8 @@ def protocol_of(args, default: str):
         return protocols.Protocol(
             table.name, len(table.uses), args.seed, args.repeats, args.leak or "", table, normalise
         )
-    cv = splits.CROSS_CORPUS if args.cross_corpus else args.cv or default
+    asked = splits.CROSS_CORPUS if args.cross_corpus else args.cv or default
+    cv = f"{splits.GUESSED}{args.guess_speakers}" if args.guess_speakers else asked
     return protocols.Protocol(cv, args.n_folds or N_FOLDS, args.seed, args.repeats, args.leak or "", None, normalise)
 
 

@@ -27,7 +27,7 @@ class Settings(schemas.Schema):
     classifier: schemas.Name
     layer: schemas.Name  # last, mean, all, a layer's number, auto or weighted
     tune: schemas.Count  # Optuna trials in each fold; 0: not tuned
-    protocol: schemas.Name  # one of splits.NOTES
+    protocol: schemas.Name  # one of splits.NOTES, `guessed<N>`, or the name of published folds
     n_folds: schemas.Size  # of one repeat
     repeats: schemas.Size
     leak: schemas.Name | Literal[""]  # one of splits.LEAKS, or empty

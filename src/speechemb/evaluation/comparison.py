@@ -12,7 +12,7 @@ from speechemb.artifacts.storage import SCHEMA
 from speechemb.evaluation import trained_on
 from speechemb.evaluation.late_fusion import mean_words
 from speechemb.labels import display_corpora
-from speechemb.splits import NORMALISED, TABLE, TRANSDUCTIVE
+from speechemb.splits import NORMALISED, OPTIMISTIC_GUESS, TABLE, TRANSDUCTIVE, is_guessed
 
 # Keys of an evaluation that `metrics.json` does not repeat.
 _DETAILS = ("folds", "per_class", "confusion_matrix", "reliability", "by_speaker")
@@ -83,6 +83,8 @@ def protocol_of(result: dict[str, Any]) -> str:
     from_table = result["protocol"].startswith(TABLE)
     if result["protocol"] == "random" or (from_table and result["speakers_on_both_sides"] != 0):
         words += " (optimistic)"
+    if is_guessed(result["protocol"]):
+        words += f", {OPTIMISTIC_GUESS}"
     if result["leak"]:
         words += f" (LEAK: {result['leak']})"
     return words + (f" (labels of raters: {beside['source']})" if (beside := result.get("raters")) else "") + other_task

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from speechemb.metrics import calibration, confusion
 from speechemb.metrics.confusion import Indices
-from speechemb.speakers import within_corpus
+from speechemb.speakers import is_guessed, known, within_corpus
 
 SESSION, CLIP = "session:", "clip:"  # begin the units of clips of unknown speakers, see `splits.groups.voices`
 ANONYMOUS = 0.05  # share of clips without speaker and session from which on nothing is resampled
@@ -61,7 +61,7 @@ class Counts:
 
     @property
     def unit_word(self) -> str:
-        """What the units are: `speakers`, `sessions`, `speakers and sessions` ..."""
+        """What the units are: `speakers`, `sessions`, `speakers and sessions`, `guessed speakers` ..."""
         return unit_word_of(self.units)
 
     @property
@@ -86,11 +86,16 @@ class Counts:
 
 def unit_word_of(units: list[str]) -> str:
     """See `Counts.unit_word`."""
-    found = {
-        "clips" if unit.startswith(CLIP) else "sessions" if unit.partition("/")[2].startswith(SESSION) else "speakers"
-        for unit in units
-    }
-    return " and ".join(word for word in ("speakers", "sessions", "clips") if word in found)
+    found = {_unit_word(unit) for unit in units}
+    return " and ".join(word for word in ("guessed speakers", "speakers", "sessions", "clips") if word in found)
+
+
+def _unit_word(unit: str) -> str:
+    if unit.startswith(CLIP):
+        return "clips"
+    if unit.partition("/")[2].startswith(SESSION):
+        return "sessions"
+    return "guessed speakers" if is_guessed(unit) else "speakers"
 
 
 def why_no_units_of(clip_units: NDArray[np.str_]) -> str:
@@ -125,8 +130,8 @@ def count(predictions: pd.DataFrame, labels: list[str]) -> Counts:
 
 
 def speakers_of(predictions: pd.DataFrame) -> NDArray[np.str_]:
-    """`<corpus>/<speaker>` of each prediction, empty where unknown."""
-    return within_corpus(predictions["corpus"].to_numpy(np.str_), predictions["speaker"].to_numpy(np.str_))
+    """`<corpus>/<speaker>` of each prediction, empty where unknown or guessed."""
+    return within_corpus(predictions["corpus"].to_numpy(np.str_), known(predictions["speaker"].to_numpy(np.str_)))
 
 
 def units_of(predictions: pd.DataFrame) -> NDArray[np.str_]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from speechemb.evaluation import comparison
-from speechemb.splits import TRANSDUCTIVE
+from speechemb.splits import OPTIMISTIC_GUESS, TRANSDUCTIVE, is_guessed
 
 SAME = ["corpora", "classes", "encoder", "pooling", "precision", "layer", "classifier", "tune", "seed"]
 SAME += ["normalise"]
@@ -78,6 +78,7 @@ def _audit_row(result: dict[str, Any]) -> dict[str, Any]:
 def protocol_words(row: Mapping[Any, Any]) -> str:
     """A row's protocol for people: `random x5`, `speaker-independent x5; deliberate leakage: scaler` ..."""
     words = "random" if row["protocol"] == "random" else f"{row['protocol']}-independent"
+    words = f"{row['protocol']}, {OPTIMISTIC_GUESS}," if is_guessed(row["protocol"]) else words
     words += f" folds x{row['n_folds']}" + (f", {row['repeats']} times" if row["repeats"] > 1 else "")
     if row["augmented"]:
         words += f", {row['augmented']} augmented copies per clip"

@@ -10,7 +10,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `name` | of its files: the tag; of a direction `<tag>_train-<corpus>_test-<corpus>` |
 | `direction` | cross-corpus runs: `train` and `test`, the corpora; else null |
 | `protocol`, `protocol_note`, `n_folds` | how the clips were divided |
-| `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown |
+| `speakers_on_both_sides` | speakers in both training and test data, counted; null: unknown or guessed |
 | `repeats` | how often the cross-validation was repeated |
 | `leak` | the deliberate leakage, or empty |
 | `normalise` | `speaker`: features standardised within each speaker (transductive, see `splits.NORMALISED`); or empty |
@@ -18,7 +18,7 @@ Keys of `results/evaluation_results_<run>.json`:
 | `augmented` | augmented copies per training clip |
 | `windowed_clips` | clips that were longer than one window of the encoder; null: not recorded |
 | `clips`, `speakers` | test clips, each once; known speakers |
-| `units`, `unit` | how many speakers (or sessions, where speakers are unknown) are resampled, and which of them |
+| `units`, `unit` | how many speakers (or sessions, or guessed speakers) are resampled, and which of them |
 | `overall` | pooled: accuracy, uar, macro and weighted F1 and precision over all out-of-fold predictions together |
 | `interval_95` | [low, high] of pooled UAR, accuracy, macro and weighted F1 over units; null where there is none |
 | `no_interval` | why UAR has no interval; empty where it has one |

@@ -23,6 +23,25 @@ CROSS_CORPUS = "cross-corpus"  # the protocol of --cross-corpus, which replaces 
 
 NOTES = {**PROTOCOLS, CROSS_CORPUS: "trained on one corpus, tested on another"}
 
+# The protocol of --guess-speakers N is this word and N. Wherever it appears, these words say what it is worth.
+GUESSED = "guessed"
+OPTIMISTIC_GUESS = "guessed speakers (optimistic): folds share real speakers"
+GUESS_HELP = (
+    "where no speaker is known: guess N of them in each corpus by clustering the recordings, and make the folds over "
+    "the guesses; the outputs say that real speakers are in both training and test"
+)
+
+
+def is_guessed(protocol: str) -> bool:
+    """Whether a protocol's folds are over guessed speakers."""
+    return protocol.startswith(GUESSED)
+
+
+def flag_of(protocol: str) -> str:
+    """The flag that asks for a protocol, for messages: `--cv speaker`, `--guess-speakers 24`."""
+    return f"--guess-speakers {protocol.removeprefix(GUESSED)}" if is_guessed(protocol) else f"--cv {protocol}"
+
+
 # What a run is called, wherever it appears, whose features were standardised with other clips of the test speaker.
 TRANSDUCTIVE = "transductive, uses the test speaker's unlabelled clips"
 

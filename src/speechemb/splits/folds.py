@@ -6,6 +6,7 @@
 | `session` | session |
 | `sentence` | sentence |
 | `speaker+sentence` | speaker and no sentence: every speaker fold is crossed with every sentence fold |
+| `guessed<N>` | guessed speaker; real speakers are in both, so the figures are optimistic |
 | `random` | identical audio; speakers are in both training and test, so the figures are optimistic |
 
 Clips with identical audio are never divided between training and test, whatever the protocol. Augmented copies are
@@ -20,6 +21,7 @@ from functools import cache
 import numpy as np
 
 from speechemb.errors import InputError
+from speechemb.splits import flag_of, is_guessed
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,8 @@ def repeated(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str,
     if repeats == 1:
         return rounds[0]
     if all(np.array_equal(a.test, b.test) for a, b in zip(rounds[0], rounds[1], strict=False)):
-        raise InputError(
-            f"--repeats: there is only one way to make {n_folds} folds of so few {protocol}s: drop the flag"
-        )
+        few = f"so few {_group_word(protocol)}s"
+        raise InputError(f"--repeats: there is only one way to make {n_folds} folds of {few}: drop the flag")
     return [replace(fold, name=f"r{i}.{fold.name}") for i, made in enumerate(rounds, start=1) for fold in made]
 
 
@@ -135,23 +136,27 @@ def add_copies(folds: list[Fold], origin: np.ndarray) -> list[Fold]:
 def _check_enough(labels: np.ndarray, group: np.ndarray, n_folds: int, protocol: str) -> None:
     if n_folds < 2:
         raise InputError("--n-folds: cross-validation needs at least 2 folds")
-    what = "groups of different audio" if protocol == "random" else f"{protocol}s"
+    what = "groups of different audio" if protocol == "random" else f"{_group_word(protocol)}s"
     n_groups = len(np.unique(group))
     if n_groups < 2:
-        raise InputError(f"--cv {protocol}: all clips belong to one of the {what}, nothing can be held out")
+        raise InputError(f"{flag_of(protocol)}: all clips belong to one of the {what}, nothing can be held out")
     if n_groups < n_folds:
         raise InputError(
-            f"--cv {protocol}: {n_groups} {what} are too few for {n_folds} folds: use --n-folds {n_groups}"
+            f"{flag_of(protocol)}: {n_groups} {what} are too few for {n_folds} folds: use --n-folds {n_groups}"
         )
     for label in np.unique(labels):
         n = len(np.unique(group[labels == label]))
         if n < 2:
             raise InputError(
-                f"--cv {protocol}: class {label} occurs in {n} of the {what} only, so it cannot be in training and "
+                f"{flag_of(protocol)}: class {label} occurs in {n} of the {what} only, so it cannot be in training and "
                 f"test: exclude it with --emotions in step 1, or use another --cv"
             )
         if n < n_folds and protocol == "random":
             raise InputError(f"class {label} has {n} clips, too few for {n_folds} folds: use --n-folds {n}")
+
+
+def _group_word(protocol: str) -> str:
+    return "guessed speaker" if is_guessed(protocol) else protocol
 
 
 def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: str) -> None:
@@ -174,8 +179,8 @@ def check(folds: list[Fold], labels: np.ndarray, group: np.ndarray, protocol: st
             raise AssertionError(f"fold {fold.name} has no test clip")
         if missing := sorted(set(labels) - set(labels[fold.train])):
             raise InputError(
-                f"--cv {protocol}: fold {fold.name} has no {missing[0]} to train on: use a smaller --n-folds, another "
-                "--seed, or exclude the class with --emotions in step 1"
+                f"{flag_of(protocol)}: fold {fold.name} has no {missing[0]} to train on: use a smaller --n-folds, "
+                "another --seed, or exclude the class with --emotions in step 1"
             )
     if (tested != 1).any():
         raise AssertionError("a clip is not tested exactly once")

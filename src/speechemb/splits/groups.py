@@ -4,6 +4,7 @@ import numpy as np
 
 from speechemb.errors import InputError, first
 from speechemb.speakers import within_corpus
+from speechemb.splits import is_guessed
 
 
 def connected(*keys: np.ndarray) -> np.ndarray:
@@ -39,6 +40,8 @@ def clip_groups(protocol: str, corpora, speakers, sessions, sentences, audio_sha
     if protocol == "speaker+sentence":
         both = [clip_groups(one, corpora, speakers, sessions, sentences, audio_sha256) for one in protocol.split("+")]
         return np.stack(both, axis=1)
+    if is_guessed(protocol):  # the guesses stand in the column of speakers
+        return connected(speaker, audio_sha256)
     if protocol == "speaker":
         _require(protocol, (speaker != "") | (session != ""), corpora, "neither speaker nor session")
         return connected(speaker, _whole_sessions(speaker, session), audio_sha256)
@@ -80,7 +83,8 @@ def _whole_sessions(speaker: np.ndarray, session: np.ndarray) -> np.ndarray:
 def _require(protocol: str, known: np.ndarray, corpora: np.ndarray, lacking: str) -> None:
     if not known.all():
         which = first(np.unique(corpora[~known]).tolist())
+        guess = ", or --guess-speakers N (optimistic as well)" if protocol == "speaker" and not known.any() else ""
         raise InputError(
             f"--cv {protocol}: {int((~known).sum())} clips of {which} have {lacking}; give the column in step 1's "
-            "table, or use --cv random (optimistic: speakers in both training and test)"
+            f"table, or use --cv random (optimistic: speakers in both training and test){guess}"
         )

@@ -10,8 +10,8 @@ from speechemb.artifacts.predictions import EMOTION
 from speechemb.errors import InputError
 from speechemb.labels import merge_excited, ordered
 from speechemb.paths import shown
-from speechemb.speakers import within_corpus
-from speechemb.splits import CROSS_CORPUS, LEAKS, NORMALISED, NOTES
+from speechemb.speakers import guessed, within_corpus
+from speechemb.splits import CROSS_CORPUS, GUESSED, LEAKS, NORMALISED, NOTES, OPTIMISTIC_GUESS, is_guessed
 from speechemb.splits.folds import Fold, add_copies, repeated
 from speechemb.splits.groups import clip_groups, voices
 from speechemb.splits.published import Published
@@ -19,8 +19,8 @@ from speechemb.splits.published import Published
 
 @dataclass(frozen=True)
 class Protocol:
-    """How clips are divided. `cv` is one of `NOTES` or the name of `published` folds, `leak` empty or one of `LEAKS`,
-    `normalise` empty or one of `NORMALISED`.
+    """How clips are divided. `cv` is one of `NOTES`, `guessed<N>` or the name of `published` folds,
+    `leak` empty or one of `LEAKS`, `normalise` empty or one of `NORMALISED`.
 
     Raises:
         InputError: settings that do not go together.
@@ -48,15 +48,19 @@ class Protocol:
     def note(self) -> str:
         """The protocol for people: its folds, repeats, normalisation and deliberate leakage."""
         again = f", {self.repeats} repeats with different seeds" if self.repeats > 1 else ""
-        folds = f"folds of {self.published.path.name}" if self.published else NOTES[self.cv]
+        if is_guessed(self.cv):
+            folds = f"folds over {self.cv.removeprefix(GUESSED)} {OPTIMISTIC_GUESS}"
+        else:
+            folds = f"folds of {self.published.path.name}" if self.published else NOTES[self.cv]
         return "; ".join(filter(None, [folds + again, NORMALISED.get(self.normalise), LEAKS.get(self.leak)]))
 
     def tag(self, n_folds: int) -> str:
         """For file names: `speaker5`, `speaker5-repeats3`, `random5-LEAK_copies`, `cross`, `folds_emobox_1a2b3c4d`.
 
-        With normalisation `speaker5-transductive_speaker`.
+        With normalisation `speaker5-transductive_speaker`; over guessed speakers `guessed24-folds5`.
         """
         plain = {CROSS_CORPUS: "cross"} | ({self.cv: self.cv} if self.published else {})
+        plain |= {self.cv: f"{self.cv}-folds{n_folds}"} if is_guessed(self.cv) else {}
         parts = [plain.get(self.cv, f"{self.cv}{n_folds}")]
         if self.repeats > 1:
             parts.append(f"repeats{self.repeats}")
@@ -219,9 +223,9 @@ def cross_corpus(data: Embeddings, note: str) -> Plan:
 
 
 def speakers_on_both_sides(data: Embeddings, folds: list[Fold]) -> int | None:
-    """The number of speakers in both training and test of some fold; None where a speaker is unknown."""
+    """The number of speakers in both training and test of some fold; None where a speaker is unknown or guessed."""
     speakers = within_corpus(data.corpora, data.speakers)
-    if (speakers == "").any():
+    if (speakers == "").any() or guessed(speakers).all():
         return None
     both: set[str] = set()
     for fold in folds:

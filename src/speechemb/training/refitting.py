@@ -19,7 +19,7 @@ from speechemb.artifacts.embeddings import Embeddings
 from speechemb.artifacts.storage import ArtifactError
 from speechemb.errors import InputError, first
 from speechemb.paths import ROOT, STEP3
-from speechemb.splits import CROSS_CORPUS, PROTOCOLS
+from speechemb.splits import CROSS_CORPUS, PROTOCOLS, is_guessed
 from speechemb.splits.folds import Fold
 from speechemb.splits.protocols import Protocol, by_corpora, plan
 from speechemb.splits.published import Published
@@ -37,6 +37,8 @@ def unsuitable(stamp: dict[str, Any]) -> str:
         return "standardises with the test speaker's clips: take a run without --normalise"
     if stamp.get("raters"):
         return "has labels by raters' votes, which are not read here: take a run without --raters"
+    if is_guessed(stamp["protocol"]):
+        return "has folds over guessed speakers, which are not made anew here: take a run without --guess-speakers"
     if stamp["protocol"] == "speaker+sentence":
         return "has folds by speaker and sentence, which are not made anew here: take a run with --cv speaker"
     if stamp["protocol"] == CROSS_CORPUS:

@@ -13,7 +13,7 @@ from speechemb.artifacts.atomic import Together, together
 from speechemb.classifiers import persistence
 from speechemb.classifiers.novelty import Novelty
 from speechemb.metrics import calibration, classification
-from speechemb.speakers import genders_of, within_corpus
+from speechemb.speakers import genders_of, known, within_corpus
 from speechemb.splits.protocols import Plan, Protocol, speakers_on_both_sides, voices_of
 from speechemb.training import effort
 from speechemb.training.cross_validation import (
@@ -180,7 +180,7 @@ class TrainingRun:
         uar = [row["uar"] for row in outcome.log]
         figures = {"protocol": stamp["protocol_note"], "n_folds": self.n_folds, "uar": uar}
         data = self.plan.data
-        speakers = np.unique(within_corpus(data.corpora, data.speakers))
+        speakers = np.unique(within_corpus(data.corpora, known(data.speakers)))
         found = {"layer": final.layer, "settings": final.settings, "clips": len(self.task.y)}
         found["speakers"] = int((speakers != "").sum())
         found["risk_coverage"] = risk_coverage_of(outcome, self.task)

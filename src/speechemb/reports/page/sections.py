@@ -15,6 +15,7 @@ from speechemb.reports.outputs import ranking_panel
 from speechemb.reports.page.clips import Clips
 from speechemb.reports.tables import blocks
 from speechemb.reports.text import interval_words, run_title
+from speechemb.speakers import known
 from speechemb.visualization import charts
 
 SUREST = 12  # mistakes listed for a run
@@ -27,8 +28,9 @@ def data_card(clips: Clips) -> dict[str, Any]:
     rows = []
     for corpus, of in table.groupby("corpus"):
         counts = of["true"].value_counts().to_dict()
-        speakers = of.loc[of["speaker"] != "", "speaker"].nunique()
-        unknown = int((of["speaker"] == "").sum())
+        speakers = known(of["speaker"].to_numpy(np.str_))
+        unknown = int((speakers == "").sum())
+        speakers = len(set(speakers.tolist()) - {""})
         row = {"corpus": display_corpora([str(corpus)]), "clips": len(of), "speakers": speakers, "unknown": unknown}
         rows.append({**row, "emotions": [counts.get(emotion, 0) for emotion in emotions]})
     return {"emotions": emotions, "rows": rows, "shown": len(clips.table), "total": len(table)}

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from speechemb import paths
 from speechemb.audio import decoding, ogg, recording, segments
 from speechemb.labels import display_corpora
 from speechemb.reports.page.clips import Clips
+from speechemb.speakers import known, within_corpus
 
 _PER_SECOND = 27_000 / 8 * 4 / 3  # characters of base64 for a second of sound
 LIMIT = 50_000_000  # characters of embedded sound; a page that is larger opens slowly
@@ -23,7 +26,7 @@ class Sounds:
 
     embedded: dict[int, str] = field(default_factory=dict)
     links: dict[int, str] = field(default_factory=dict)
-    speakers: int = 0  # whose recordings are embedded
+    speakers: int = 0  # known ones, whose recordings are embedded
     corpora: str = ""  # of those
     left_out: int = 0  # clips that were to be embedded but are too long, damaged or above the limit
 
@@ -61,7 +64,8 @@ def gather(clips: Clips, files: dict[int, Path], wanted: Iterable[int], folder: 
                     size += len(sound)
     links = {number: _link(file, folder) for number, file in files.items() if number not in embedded}
     columns = clips.table.iloc[sorted(embedded)]
-    speakers = len(set(zip(columns["corpus"], columns["speaker"], strict=True)))
+    persons = within_corpus(columns["corpus"].to_numpy(np.str_), known(columns["speaker"].to_numpy(np.str_)))
+    speakers = len(set(persons.tolist()) - {""})
     corpora = display_corpora(sorted(set(columns["corpus"])))
     return Sounds(embedded, links, speakers, corpora, len(there) - len(embedded))
 
