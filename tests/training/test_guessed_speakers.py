@@ -92,6 +92,7 @@ def test_without_the_flag_unknown_speakers_are_refused(script, tmp_path):
         (["--cv", "random"], "--guess-speakers does not go with --cv random"),
         (["--fuse"], "--guess-speakers does not go with --fuse|is of one encoder and pooling"),
         (["--leak", "scaler"], "--guess-speakers does not go with --leak"),
+        (["--target", "gender"], "--guess-speakers does not go with --target gender"),
         (["--n-folds", "9"], "--guess-speakers 8: 8 guessed speakers are too few for 9 folds: use --n-folds 8"),
         (["--guess-speakers", "129"], "made has 128 recordings: give a number from 2 to 128"),
     ],
