@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 CHECK_S = 1.0  # seconds between two looks
+_STARTING = threading.Lock()  # joblib keeps its processes for later calls, and two threads may not make them at once
 
 
 def in_processes(work: Callable[..., Any], tasks: Iterable[tuple], at_once: Any = "auto") -> list[Any]:
@@ -27,7 +28,7 @@ def streamed(work: Callable[..., Any], tasks: Iterable[tuple], at_once: Any = "a
     parent = os.getpid()
     # max_nbytes=None: recordings go to the processes by pipe, else files in memory keep all of them to the end
     pool = Parallel(n_jobs=-1, batch_size=at_once, max_nbytes=None, return_as="generator")
-    with _without_interrupts():
+    with _STARTING, _without_interrupts():
         results = pool(delayed(_watched)(parent, work, *task) for task in tasks)
     yield from results
 
