@@ -1,6 +1,8 @@
 """Which files are audio, and the few that must not be opened: pipes, devices and folders under an audio file's name."""
 
+import csv
 import glob
+import io
 import logging
 import os
 import re
@@ -11,7 +13,7 @@ from typing import BinaryIO
 
 from speechemb.audio.remote import fetched
 from speechemb.audio.segments import file_of
-from speechemb.errors import InputError
+from speechemb.errors import InputError, first
 from speechemb.paths import existing, remote, shown
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,31 @@ def table_text(path: Path, given: str, remedy: str) -> str:
     if "\0" in text:
         raise InputError(f"{given} is not a CSV in UTF-8 (it holds NUL bytes): save it as one")
     return text
+
+
+def table_rows(path: Path, given: str, remedy: str, content: str) -> tuple[list[str], list[list[str]]]:
+    """The columns of a table in lower case, and the fields of every row, without spaces around them.
+
+    Fields are separated by commas, tabs, semicolons or bars. `content`: what a table without rows lacks.
+
+    Raises:
+        InputError: as `table_text`, or it is no table with a header and rows of as many fields.
+    """
+    text = table_text(path, given, remedy)
+    separator = max(",\t;|", key=text.partition("\n")[0].count)
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if line]
+    except csv.Error as error:
+        raise InputError(f"{given} is not a CSV in UTF-8 ({error}): save it as one") from None
+    if len(lines) < 2:
+        raise InputError(f"{given} has no row: give {content}")
+    columns, *rows = [[field.strip() for field in line] for line in lines]
+    if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(columns)]:
+        raise InputError(f"{given}: row {first(uneven)} has not {len(columns)} fields, as the header has")
+    columns = [column.lower() for column in columns]
+    if len(set(columns)) < len(columns):
+        raise InputError(f"{given}: two columns of the header have one name: {', '.join(columns)}")
+    return columns, rows
 
 
 def irregular(path: str | Path) -> str | None:

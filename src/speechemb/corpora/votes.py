@@ -10,9 +10,7 @@
 An evaluator who named two emotions gave half a vote to each.
 """
 
-import csv
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from speechemb.artifacts.clip_names import Named
-from speechemb.audio.files import table_text
+from speechemb.audio.files import table_rows
 from speechemb.corpora import cremad, iemocap
 from speechemb.errors import InputError, first
 from speechemb.labels import canonical, merge_excited, ordered, vote_columns
@@ -88,7 +86,8 @@ def read(path: Path) -> Votes:
     if path.is_dir():
         return _named(path, *_of_iemocap(path))
     wrong = f"--raters {shown(path)}"
-    columns, rows = _rows(path, wrong)
+    columns, fields = table_rows(path, wrong, "give a CSV", "a header and one row per clip")
+    rows = [dict(zip(columns, row, strict=True)) for row in fields]
     if {"filename", "voicevote"} <= set(columns):
         return _named(path, *_of_summary(wrong, rows))
     key = next((column for column in KEYS if column in columns), "")
@@ -114,25 +113,6 @@ def _named(path: Path, names: list[str], classes: list[str], values: np.ndarray)
     digest = hashlib.sha256("\n".join([*names, *ordered(classes)]).encode() + values.tobytes()).hexdigest()
     stem = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_") or "table"
     return Votes(path, f"{stem[:40]}_{digest[:8]}", names, ordered(classes), values)
-
-
-def _rows(path: Path, wrong: str) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns in lower case, and the fields of every row, without spaces around them."""
-    text = table_text(path, wrong, "give a CSV")
-    separator = max(",\t;|", key=text.partition("\n")[0].count)
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if line]
-    except csv.Error as error:
-        raise InputError(f"{wrong} is not a CSV in UTF-8 ({error}): save it as one") from None
-    if len(lines) < 2:
-        raise InputError(f"{wrong} has no row: give a header and one row per clip")
-    columns, *rows = [[field.strip() for field in line] for line in lines]
-    if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(columns)]:
-        raise InputError(f"{wrong}: row {first(uneven)} has not {len(columns)} fields, as the header has")
-    columns = [column.lower() for column in columns]
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{wrong}: two columns of the header have one name: {', '.join(columns)}")
-    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _number(wrong: str, row: dict[str, str], column: str, key: str) -> float:

@@ -12,9 +12,7 @@ An empty value: not used in that fold. Other columns are ignored, so that a corp
 be given. Development clips are neither trained on nor tested: whatever is chosen is chosen inside the training part.
 """
 
-import csv
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from speechemb.artifacts.clip_names import Named
-from speechemb.audio.files import table_text
+from speechemb.audio.files import table_rows
 from speechemb.errors import InputError, first
 from speechemb.paths import shown
 from speechemb.splits import TABLE
@@ -102,8 +100,9 @@ def read(path: Path) -> Published:
     Raises:
         InputError: it is no such table.
     """
-    frame = _frame(path)
     wrong = f"--folds {shown(path)}"
+    columns, rows = table_rows(path, wrong, "give a CSV", "a header and one row for each speaker, session or clip")
+    frame = pd.DataFrame(rows, columns=columns)
     key = next((column for column in KEYS if column in frame.columns), None)
     columns = [column for column in frame.columns if _COLUMN.fullmatch(column)]
     if key is None or not columns:
@@ -137,23 +136,3 @@ def read(path: Path) -> Published:
 
 def _one_tests(column: pd.Series, name: str) -> list[str]:
     return ["" if value == "" else "test" if value == name else "train" for value in column]
-
-
-def _frame(path: Path) -> pd.DataFrame:
-    """The table's fields as strings without spaces around them, its columns in lower case."""
-    wrong = f"--folds {shown(path)}"
-    try:
-        text = table_text(path, wrong, "give a CSV")
-        separator = max(",\t;|", key=text.partition("\n")[0].count)
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if line]
-    except csv.Error as error:
-        raise InputError(f"{wrong} is not a CSV in UTF-8 ({error}): save it as one") from None
-    if len(lines) < 2:
-        raise InputError(f"{wrong} has no row: give a header and one row for each speaker, session or clip")
-    columns, *rows = [[field.strip() for field in line] for line in lines]
-    if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(columns)]:
-        raise InputError(f"{wrong}: row {first(uneven)} has not {len(columns)} fields, as the header has")
-    columns = [column.lower() for column in columns]
-    if len(set(columns)) < len(columns):
-        raise InputError(f"{wrong}: two columns of the header have one name: {', '.join(columns)}")
-    return pd.DataFrame(rows, columns=columns)

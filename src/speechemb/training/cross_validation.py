@@ -157,20 +157,34 @@ def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.nda
 def cross_validated(
     recipe: Recipe, task: Task, folds: list[Fold], note: Callable[[list[dict[str, Any]]], None], final: bool = False
 ) -> Outcome:
+    """`fitted_by_fold` of a classifier: its results are the probabilities (n_test, K) of each fold."""
+    return fitted_by_fold((fit, fit_and_test, log_rows), recipe, task, folds, note, final)
+
+
+def fitted_by_fold(
+    work: tuple[Callable[..., Fitted], Callable[..., tuple[Fitted, np.ndarray]], Callable[..., list[dict[str, Any]]]],
+    recipe: Recipe,
+    task: Task,
+    folds: list[Fold],
+    note: Callable[[list[dict[str, Any]]], None],
+    final: bool,
+) -> Outcome:
     """Fit and test every fold and, with `final`, fit on all clips; `note` is called with each fold's rows of the log.
 
     As many fits run in parallel as there are cores, fewer where the memory does not hold them. Each draws from its own
-    random generator, so the result does not depend on what runs beside it.
+    random generator, so the result does not depend on what runs beside it. `work`: functions as `fit`, `fit_and_test`
+    and `log_rows` here.
     """
+    fit_on, fit_and_predict, rows_of = work
     outcome = Outcome()
     executor = ThreadPoolExecutor(effort.fits_at_once(recipe.classifier, task.x))
     try:
-        tested = executor.map(partial(fit_and_test, recipe, task), folds)
-        whole = executor.submit(fit, recipe, task, np.arange(len(task.y))) if final else None
-        for fold, (model, probabilities) in zip(folds, tested, strict=True):
-            outcome.results.append((fold, probabilities))
+        tested = executor.map(partial(fit_and_predict, recipe, task), folds)
+        whole = executor.submit(fit_on, recipe, task, np.arange(len(task.y))) if final else None
+        for fold, (model, predicted) in zip(folds, tested, strict=True):
+            outcome.results.append((fold, predicted))
             outcome.add_tables(fold.name, model, task.layers)
-            rows = log_rows(fold, model, probabilities, task)
+            rows = rows_of(fold, model, predicted, task)
             outcome.log += rows
             note(rows)
         if whole:
@@ -212,21 +226,23 @@ def log_row(
 
 def predictions_frame(data: Embeddings, task: Task, results: list[tuple[Fold, np.ndarray]]) -> pd.DataFrame:
     """One row per clip and fold: fold after fold, each in the order of the embeddings. `group`: see `groups.voices`."""
-    classes, voices = np.array(task.classes), voices_of(data)
-    frames = []
+    classes, voices, frames = np.array(task.classes), voices_of(data), []
     for fold, probabilities in results:
-        columns = {
-            "clip_id": data.clip_ids[fold.test],
-            "path": data.paths[fold.test],
-            "corpus": data.corpora[fold.test],
-            "speaker": data.speakers[fold.test],
-            "group": voices[fold.test],
-            "fold": fold.name,
-            "true": classes[task.y[fold.test]],
-            "predicted": classes[probabilities.argmax(axis=1)],
-        }
+        answers = {"true": classes[task.y[fold.test]], "predicted": classes[probabilities.argmax(axis=1)]}
         scores = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.classes)}
         if task.votes is not None:
             scores |= {f"votes_{label}": task.votes[fold.test, i] for i, label in enumerate(task.classes)}
-        frames.append(pd.DataFrame({**columns, **scores}))
+        frames.append(pd.DataFrame({**clip_columns(data, voices, fold), **answers, **scores}))
     return pd.concat(frames, ignore_index=True)
+
+
+def clip_columns(data: Embeddings, voices: np.ndarray, fold: Fold) -> dict[str, Any]:
+    """The columns of predictions that say which clips of a fold they are for; `voices` (n,): see `groups.voices`."""
+    return {
+        "clip_id": data.clip_ids[fold.test],
+        "path": data.paths[fold.test],
+        "corpus": data.corpora[fold.test],
+        "speaker": data.speakers[fold.test],
+        "group": voices[fold.test],
+        "fold": fold.name,
+    }

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from speechemb.metrics import regression as metrics
 from speechemb.speakers import within_corpus
 from speechemb.splits.folds import Fold
 from speechemb.splits.protocols import Plan, Protocol, voices_of
-from speechemb.training import cross_validation, effort, layer_selection, tuning
+from speechemb.training import cross_validation, layer_selection, tuning
 from speechemb.training.cross_validation import Fitted, Outcome, Recipe, Task
 from speechemb.training.run import TrainingRun
 
@@ -74,8 +73,8 @@ def fit_and_test(recipe: Recipe, task: Task, fold: Fold) -> tuple[Fitted, np.nda
     return model, model.classifier.predict(task.features(model.layer, fold.test))
 
 
-def log_row(fold: Fold, model: Fitted, predicted: np.ndarray, task: Task) -> dict[str, Any]:
-    """A row of the training log: clips, groups, CCC and RMSE of each target, their mean CCC, and what was chosen."""
+def log_rows(fold: Fold, model: Fitted, predicted: np.ndarray, task: Task) -> list[dict[str, Any]]:
+    """The fold's row of the log: clips, groups, CCC and RMSE of each target, their mean CCC, and what was chosen."""
     row: dict[str, Any] = {
         "fold": fold.name,
         "train_clips": len(fold.train),
@@ -87,7 +86,7 @@ def log_row(fold: Fold, model: Fitted, predicted: np.ndarray, task: Task) -> dic
     row["ccc"] = float(np.nan_to_num(metrics.ccc_of(total)).mean())
     for name, one in zip(task.classes, total, strict=True):
         row |= {f"ccc_{name}": float(metrics.ccc_of(one)), f"rmse_{name}": float(metrics.rmse_of(one))}
-    return row | {"epochs": getattr(model.classifier, "epochs", ""), **model.choices}
+    return [row | {"epochs": getattr(model.classifier, "epochs", ""), **model.choices}]
 
 
 def totals(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -127,23 +126,8 @@ class RegressionRun(TrainingRun):
 
     def cross_validated(self, note: Callable[[list[dict[str, Any]]], None], final: bool) -> Outcome:
         """As `cross_validation.cross_validated`, with the predictions (n_test, T) of each fold as results."""
-        outcome = Outcome()
-        executor = ThreadPoolExecutor(effort.fits_at_once(self.recipe.classifier, self.task.x))
-        try:
-            tested = executor.map(partial(fit_and_test, self.recipe, self.task), self.plan.folds)
-            everything = np.arange(len(self.task.y))
-            whole = executor.submit(fit, self.recipe, self.task, everything) if final else None
-            for fold, (model, predicted) in zip(self.plan.folds, tested, strict=True):
-                outcome.results.append((fold, predicted))
-                outcome.add_tables(fold.name, model, self.task.layers)
-                outcome.log.append(log_row(fold, model, predicted, self.task))
-                note(outcome.log[-1:])
-            if whole:
-                outcome.final = whole.result()
-                outcome.add_tables("final", outcome.final, self.task.layers)
-        finally:
-            executor.shutdown(cancel_futures=True)
-        return outcome
+        work = fit, fit_and_test, log_rows
+        return cross_validation.fitted_by_fold(work, self.recipe, self.task, self.plan.folds, note, final)
 
     def headline(self, outcome: Outcome) -> str:
         """`CCC pooled arousal 0.612, valence 0.341`."""
@@ -190,14 +174,7 @@ class RegressionRun(TrainingRun):
         """One row per clip and fold: fold after fold, each in the order of the embeddings."""
         data, voices, frames = self.plan.data, voices_of(self.plan.data), []
         for fold, predicted in outcome.results:
-            columns = {
-                "clip_id": data.clip_ids[fold.test],
-                "path": data.paths[fold.test],
-                "corpus": data.corpora[fold.test],
-                "speaker": data.speakers[fold.test],
-                "group": voices[fold.test],
-                "fold": fold.name,
-            }
+            columns = cross_validation.clip_columns(data, voices, fold)
             for i, name in enumerate(self.task.classes):
                 columns |= {f"true_{name}": self.task.y[fold.test, i], f"predicted_{name}": predicted[:, i]}
             frames.append(pd.DataFrame(columns))
