@@ -26,7 +26,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, help="number of cases (default: 300 kills, 1,200 files, all surroundings)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at the same time (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="of random moments and random damage (default: 0)")
-    parser.add_argument("--only", default="", help="only cases of this family, or a part of its name")
+    parser.add_argument(
+        "--only", default="", help="only cases of this family, or a part of its name; several with | between"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for all cases")
     return parser.parse_args(argv)
 

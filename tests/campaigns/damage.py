@@ -882,12 +882,12 @@ class Campaign:
 
 
 def run(count: int = 1200, jobs: int = 2, seed: int = 0, only: str = "") -> list[harness.Case]:
-    """About `count` damaged files, spread over the families (those that hold `only`)."""
+    """About `count` damaged files, spread over the families (those that `only` names)."""
     folder = Path(tempfile.mkdtemp(prefix="damage-"))
 
     def work(job: int) -> Iterator[harness.Case]:
         campaign = Campaign(folder / str(job) / "deep")
-        found = [case for case in cases(campaign.base, seed) if only in f"{case.family}: {case.name}"]
+        found = [case for case in cases(campaign.base, seed) if harness.is_named(only, case.family, case.name)]
         for i, damage in enumerate(spread(found, count, seed)):
             if i % jobs == job:
                 yield campaign.case(damage)

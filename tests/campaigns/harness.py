@@ -171,6 +171,7 @@ def warm() -> None:
     import seaborn  # noqa: F401
     import torch  # noqa: F401
     import xgboost  # noqa: F401
+    from transformers import WavLMConfig, WavLMModel  # noqa: F401  for the encoder that a campaign makes
 
     from speechemb.encoders import acoustic
     from speechemb.visualization import projection
@@ -182,6 +183,11 @@ def warm() -> None:
     graph = indices.astype(np.int32), np.take_along_axis(distances, indices, axis=1)
     for n_dims in (2, 3):
         projection.coordinates(x, graph, n_dims, seed=0)
+
+
+def is_named(only: str, family: str, name: str) -> bool:
+    """Whether a case is of those that `only` asks for: its family and name hold one of the parts between bars."""
+    return any(part in f"{family}: {name}" for part in only.split("|"))
 
 
 def tree(folder: Path) -> dict[str, str]:

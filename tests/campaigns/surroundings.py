@@ -789,9 +789,9 @@ def cases() -> list[Case]:
 
 
 def run(count: int = 0, jobs: int = 2, seed: int = 0, only: str = "") -> list[harness.Case]:
-    """All surroundings, or `count` of them, evenly drawn (those whose family or name holds `only`)."""
+    """All surroundings, or `count` of them, evenly drawn (those that `only` names)."""
     folder = Path(tempfile.mkdtemp(prefix="surroundings-"))
-    chosen = [case for case in cases() if only in f"{case[0]}: {case[1]}"]
+    chosen = [case for case in cases() if harness.is_named(only, case[0], case[1])]
     if count and count < len(chosen):
         chosen = [chosen[i * len(chosen) // count] for i in range(count)]
 

@@ -88,7 +88,7 @@ def test_rarer_configurations(tmp_path, context, changes):
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.slow
 def test_published_encoders_on_real_speech(shared, name, context):
-    check(published(shared, name), real_clips(shared, 3), context)
+    check(published(shared, name), real_clips(shared, 2), context)
 
 
 def published(shared: Path, name: str) -> Path:

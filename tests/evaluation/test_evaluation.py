@@ -1,5 +1,6 @@
 """Steps 4 and 5, and predict.py: figures that agree with scikit-learn, pictures that exist, models that predict."""
 
+import inspect
 import json
 import re
 
@@ -247,6 +248,12 @@ def test_maps_of_one_seed_are_equal_and_neighbourhoods_are_counted(script, tmp_p
     pictures = {path.name: path.read_bytes()[:4] for path in (tmp_path / "a").glob("*.png")}
     # One map is no grid.
     assert pictures == {"umap_emotion.png": b"\x89PNG", "umap_emotion_3d.png": b"\x89PNG"}
+
+    import pynndescent
+    import umap
+
+    assert inspect.isfunction(pynndescent.distances.euclidean)  # imported without being compiled; umap is compiled
+    assert not inspect.isfunction(umap.umap_.smooth_knn_dist)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def ravdess(shared, script, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "shape", "dim", "limit", "chosen"),
-    [("wavlm", "base", 768, 40, ["svm", "logistic", "mlp", "xgboost"]), ("hubert", "large", 1024, 32, ["svm"])],
+    [("wavlm", "base", 768, 24, ["svm", "logistic", "mlp", "xgboost"]), ("hubert", "large", 1024, 16, ["svm"])],
 )
 def test_every_step_with_an_encoder_of_published_width(ravdess, script, tmp_path, family, shape, dim, limit, chosen):
     """Three blocks instead of 12 or 24, for the sake of time; widths, front end and norms as published."""
@@ -77,7 +77,7 @@ def test_every_step_and_predict_with_an_encoder_computed_by_transformers(ravdess
 @pytest.mark.slow
 def test_wavlm_nano_beats_chance_by_far_on_unseen_speakers(ravdess, script, tmp_path):
     script("2_wavlm_feature_extraction").main(
-        ["--metadata", str(ravdess), "--model", "wavlm_nano", "--pooling", "mean,std", "--limit", "300",
+        ["--metadata", str(ravdess), "--model", "wavlm_nano", "--pooling", "mean,std", "--limit", "240",
          "--out", str(tmp_path / "e.npz")]
     )  # fmt: skip
     script("3_train_classifiers").main(

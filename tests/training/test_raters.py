@@ -245,6 +245,9 @@ def test_emosuperb_on_real_listeners(script, crema_d):
     assert beside["emosuperb"]["macro_f1_fold_mean"] > 0.7
     report = next((folder / "superb").glob("classification_report_*.txt")).read_text()
     assert "EMO-SUPERB: macro F1" in report and "every class above 1/6" in report
+    page = (folder / "superb" / "report.html").read_text()
+    assert "<h2>Beside the raters</h2>" in page and "unknown: probabilities, not single votes" in page
+    assert f"<td>{beside['emosuperb']['macro_f1_fold_mean']:.3f}</td>" in page
 
 
 @pytest.mark.slow
@@ -271,6 +274,11 @@ def test_raters_beside_the_acted_labels(script, crema_d, capsys):
         assert low < beside["raters_agreement"] < high
         assert beside["agreed"]["over_half"]["clips"] == (counted[~tied].max(axis=1) > 6.5).sum()
     assert found["logistic"]["raters"]["cross_entropy"] < found["svm"]["raters"]["cross_entropy"] + 0.2
+    page = (folder / "votes" / "report.html").read_text()
+    for one in found.values():
+        beside = one["raters"]
+        span = "({:.3f} to {:.3f})".format(*beside["raters_agreement_interval_95"])
+        assert f"<td>{beside['raters_agreement']:.3f} {span}</td><td>{beside['cross_entropy']:.3f}</td>" in page
 
 
 @pytest.mark.parametrize(

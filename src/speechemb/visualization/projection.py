@@ -1,5 +1,10 @@
 """Maps of the embedding space: UMAP coordinates, and how far neighbours share a speaker or an emotion."""
 
+from contextlib import suppress
+from functools import cache
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 
 from speechemb.compiled import share_cache
@@ -31,17 +36,38 @@ def coordinates(x: np.ndarray, graph: tuple[np.ndarray, np.ndarray], n_dims: int
     """UMAP (McInnes, Healy & Melville 2018) coordinates (n, n_dims) float32 from a precomputed neighbour graph."""
     import warnings
 
-    share_cache()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # no search index comes with the graph, and a seed means one thread: both intended
-        from umap import UMAP
-
+        warnings.simplefilter("ignore")  # a graph without a search index, a seed that means one thread: both intended
+        umap = _umap()
         k = graph[0].shape[1]
         init = "spectral" if len(x) > 50 else "random"
-        mapper = UMAP(k, n_dims, random_state=seed, precomputed_knn=(*graph, None), init=init)
+        mapper = umap.UMAP(k, n_dims, random_state=seed, precomputed_knn=(*graph, None), init=init)
         return np.asarray(mapper.fit_transform(x), dtype=np.float32)
+
+
+@cache
+def _umap() -> ModuleType:
+    """umap, which compiles as little as it can.
+
+    pynndescent compiles its search for neighbours when umap imports it: half a minute after an installation, though
+    they are given here. And umap compiles two functions in every process that could be kept on disk.
+    """
+    share_cache()
+    from numba.core import config as numbas
+
+    config: Any = numbas
+    before, config.DISABLE_JIT = config.DISABLE_JIT, 1
+    try:
+        import pynndescent  # noqa: F401
+    finally:
+        config.DISABLE_JIT = before
+    import umap
+
+    if not before:
+        for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
+            with suppress(RuntimeError):  # no folder that can be written
+                function.enable_caching()
+    return umap
 
 
 def purity(graph: tuple[np.ndarray, np.ndarray], values: np.ndarray) -> tuple[float, float]:

@@ -83,6 +83,7 @@ class Report:
             "audits": sections.audits(found.audit),
             **found.others.sections(),
             "crosses": sections.cross_corpora(results),
+            "raters": sections.raters(results),
             "runs": [sections.run_part(run, self.clips, stamps[run.result["tag"]]) for run in self.runs],
             "sounds": sounds,
             "command": found.command,

@@ -106,6 +106,30 @@ def _cross_cell(result: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"uar": result["overall"]["uar"], "span": interval_words(result), "clips": result["clips"]}
 
 
+def raters(results: list[dict[str, Any]]) -> list[list[str]]:
+    """The cells of each run whose labels are raters' votes, in the order of the template's head."""
+    found = []
+    for result in results:
+        if beside := result["raters"]:
+            agreed, task = beside["agreed"]["over_half"], beside["emosuperb"]
+            found.append([
+                result["name"],
+                _with_span(beside["agreement"], beside["agreement_interval_95"]),
+                _with_span(beside["raters_agreement"], beside["raters_agreement_interval_95"]),
+                f"{beside['cross_entropy']:.3f}",
+                f"{beside['raters_entropy']:.3f}",
+                f"{agreed['uar']:.3f} of {agreed['clips']} clips" if agreed["clips"] else "no clips",
+                f"{task['macro_f1_fold_mean']:.3f}" if task else "",
+            ])  # fmt: skip
+    return found
+
+
+def _with_span(value: float | None, interval: list[float] | None) -> str:
+    if value is None:
+        return "unknown: probabilities, not single votes"
+    return f"{value:.3f}" + (" ({:.3f} to {:.3f})".format(*interval) if interval else "")
+
+
 def surest(run: Evaluated) -> pd.DataFrame:
     """The surest wrong answers of a run, of `evaluation.mistakes`."""
     return mistakes(run.predictions, run.result["labels"]).head(SUREST)
