@@ -7,6 +7,6 @@ cd "$(dirname "$0")" || exit 1
 bash tools/install.sh --test || exit 1
 # Threads that wait without spinning: the suite starts many short processes.
 export OMP_WAIT_POLICY=passive
-# One worker per core; the tests of a file stay together, because they share what is made for them. Files in their order:
-# that of the campaigns, which takes longest, begins early.
+# One worker per core; the tests of a file stay together, because they share what is made for them. Files begin in the
+# order of tests/conftest.py.
 exec .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

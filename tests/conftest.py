@@ -12,6 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest test begins first, so that no worker waits for it at the end."""
+    items.sort(key=lambda item: "test_campaigns.py" not in item.nodeid)
+
+
 def pytest_sessionfinish(session, exitstatus):
     session.config.exitstatus = int(exitstatus)
 

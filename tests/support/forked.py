@@ -56,7 +56,10 @@ def _serve() -> None:
 
 
 def _import_libraries() -> None:
+    import fsspec.implementations.local  # noqa: F401
+    import multiprocess.pool  # noqa: F401
     import pyarrow.dataset  # noqa: F401
+    import pydantic  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.svm  # noqa: F401
     import soundfile  # noqa: F401
