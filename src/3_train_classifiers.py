@@ -11,10 +11,11 @@ Writes  results/predictions_<run>.csv    out-of-fold predictions with probabilit
         models/<run>/                    the classifier fitted on all clips, for predict.py
 
 The default folds are speaker-independent: no speaker is in both training and test. `--cv random` allows a comparison
-with figures published that way; its outputs are marked as optimistic. `--normalise speaker` is another task:
-transductive, uses the test speaker's unlabelled clips; its outputs say so. Everything that is fitted or chosen
-(scaling, early stopping, --layer auto, --tune) uses the training part of a fold only. Augmented copies are trained on
-together with their originals and are never tested on.
+with figures published that way; its outputs are marked as optimistic, and so are those of `--guess-speakers N`, whose
+folds are over speakers guessed by clustering. `--normalise speaker` is another task: transductive, uses the test
+speaker's unlabelled clips; its outputs say so. Everything that is fitted or chosen (scaling, early stopping, --layer
+auto, --tune) uses the training part of a fold only. Augmented copies are trained on together with their originals and
+are never tested on.
 
 Example: python src/3_train_classifiers.py --npz-path embeddings/emotion_embeddings.npz --classifier svm --n-folds 5
 Ends with: wrote results/predictions_wavlm_base-ravdess-8emo-mean-svm-speaker5.csv and models/<the same>
