@@ -31,6 +31,7 @@ def test_speed_changes_length_and_pitch_by_the_factor(tone, factor):
     assert f0_of(faster) == pytest.approx(200 * factor, rel=0.002)
 
 
+@pytest.mark.slow  # librosa compiles itself, once after an installation
 @pytest.mark.parametrize("semitones", [-2.0, 0.7, 2.0])
 def test_pitch_moves_by_the_semitones_at_the_same_length(tone, semitones):
     moved = augmentation.pitched(tone, semitones)

@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+import transformers
 from conftest import ROOT
 from hub_stub import HubStub, client_env, commit_of, refusing_endpoint
-from transformers import AutoModel
 
 from models import configure, make_model
 from speechemb.corpora import votes
@@ -226,7 +226,9 @@ print(json.dumps(found))
     revisions = {name: repos / "models/org/tiny" / name for name in ("main", "v1")}
     sha = commit_of(revisions["v1"])
     found = python(client_env(hub.endpoint, home), code, sha)
-    weights = {n: AutoModel.from_pretrained(path).masked_spec_embed.tolist() for n, path in revisions.items()}
+    weights = {
+        n: transformers.AutoModel.from_pretrained(path).masked_spec_embed.tolist() for n, path in revisions.items()
+    }
     assert weights["main"] != weights["v1"]
     assert json.loads(found) == {
         "None": [weights["main"], 16_000],
@@ -402,7 +404,7 @@ def test_embeddings_come_from_the_revision_asked_for(repos, checkout, step_2, re
     clips = metadata(checkout, "cremad", "cremad").set_index("clip_id")
     samples, _ = soundfile.read(checkout / clips.path["cremad/1001_IEO_ANG_HI"], dtype="float32")
     with torch.inference_mode():
-        network = AutoModel.from_pretrained(folder).eval()
+        network = transformers.AutoModel.from_pretrained(folder).eval()
         hidden = network(torch.from_numpy(samples)[None], output_hidden_states=True).hidden_states
     alone = np.stack([layer[0].mean(0).numpy() for layer in hidden])
     assert np.linalg.norm(embedding - alone) / np.linalg.norm(alone) < 1e-4

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import transformers
 from conftest import ROOT
 from safetensors.torch import load_file
-from transformers import AutoFeatureExtractor, AutoModel, WavLMConfig, WavLMModel
 
 from speechemb.errors import InputError
 
@@ -71,7 +71,7 @@ def log_of(out) -> list[dict[str, float]]:
 
 
 def test_bundled_encoder_is_what_its_card_says():
-    model, info = AutoModel.from_pretrained(NANO, dtype=torch.float32, output_loading_info=True)
+    model, info = transformers.AutoModel.from_pretrained(NANO, dtype=torch.float32, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     card = (NANO / "README.md").read_text(encoding="utf-8")
@@ -83,9 +83,9 @@ def test_bundled_encoder_is_what_its_card_says():
 
 
 def test_bundled_encoder_runs_as_the_card_shows():
-    model = AutoModel.from_pretrained(NANO, dtype=torch.float32).eval()
+    model = transformers.AutoModel.from_pretrained(NANO, dtype=torch.float32).eval()
     waveform = voice(2.0, 150, np.random.default_rng(1))
-    inputs = AutoFeatureExtractor.from_pretrained(NANO)(waveform, sampling_rate=RATE, return_tensors="pt")
+    inputs = transformers.AutoFeatureExtractor.from_pretrained(NANO)(waveform, sampling_rate=RATE, return_tensors="pt")
     assert np.array_equal(inputs["input_values"][0], waveform)  # do_normalize: false
     with torch.inference_mode():
         states = model(**inputs, output_hidden_states=True).hidden_states
@@ -105,8 +105,8 @@ def test_bundled_weights_are_those_of_the_recipe(shared):
 def test_target_frames_are_the_frames_of_the_convolutions(tool):
     # With layer norm instead of group norm a frame depends on its own samples only, so its gradient shows them.
     sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(4,) * 7)
-    config = WavLMConfig(feat_extract_norm="layer", num_conv_pos_embedding_groups=2, **sizes)
-    model = WavLMModel(config).eval()
+    config = transformers.WavLMConfig(feat_extract_norm="layer", num_conv_pos_embedding_groups=2, **sizes)
+    model = transformers.WavLMModel(config).eval()
     audio = torch.randn(1, 4000, requires_grad=True)
     model.feature_extractor(audio)[0, :, 5].sum().backward()
     heard = audio.grad[0].nonzero().flatten()
@@ -164,10 +164,10 @@ def test_training_lowers_the_loss_and_writes_an_encoder(trained):
     assert [row["step"] for row in log] == list(range(1, STEPS + 1))
     assert all(np.isfinite(list(row.values())).all() for row in log)
     assert np.mean([row["loss"] for row in log[-3:]]) < log[0]["loss"] - 0.1
-    model, info = AutoModel.from_pretrained(trained, dtype=torch.float32, output_loading_info=True)
+    model, info = transformers.AutoModel.from_pretrained(trained, dtype=torch.float32, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     assert not model.config.apply_spec_augment and model.config.hidden_dropout == 0
-    assert not AutoFeatureExtractor.from_pretrained(trained).do_normalize
+    assert not transformers.AutoFeatureExtractor.from_pretrained(trained).do_normalize
     files = {path.name for path in trained.rglob("*") if path.is_file()}
     model_files = {"config.json", "model.safetensors", "preprocessor_config.json"}
     assert files == model_files | {"targets.npz", "checkpoint.safetensors", "log.csv"}

@@ -172,12 +172,12 @@ def test_cross_corpus_figures_are_by_direction(script, tmp_path, capsys):
     assert (results / f"cross_corpus_{stamp['tag']}.png").stat().st_size > 5000
 
     # Within the corpora: the speaker-independent runs with the same settings, not those of another classifier.
-    within = ["--npz-path", *map(str, files), "--classifier", "svm", "logistic", "--models-dir", str(tmp_path), *where]
+    within = ["--npz-path", str(files[0]), "--classifier", "svm", "logistic", "--models-dir", str(tmp_path), *where]
     script("3_train_classifiers").main(within)
     script("4_evaluation_metrics").main(where)
     table = pd.read_csv(results / "comparison.csv").set_index(["corpora", "classifier"])["uar"]
     matrix = pd.read_csv(results / f"cross_corpus_{stamp['tag']}.csv", index_col=0)
-    assert np.diag(matrix) == pytest.approx([table[name, "svm"] for name in "abc"])
+    assert matrix.loc["a", "a"] == pytest.approx(table["a", "svm"]) and np.isnan(np.diag(matrix)[1:]).all()
 
 
 @pytest.mark.slow
