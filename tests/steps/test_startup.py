@@ -114,7 +114,7 @@ def test_every_library_the_package_imports_is_a_requirement():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             imported |= {name.split(".")[0] for name in names}
-    brought = {"daal4py"}  # in the wheel of scikit-learn-intelex
+    brought = {"daal4py", "pynndescent"}  # with scikit-learn-intelex and umap-learn
     extras = {"opensmile", "ray", "audformat", "yaml"}
     files = {"plotly"}  # its plotly.js is read, the package is not imported
     assert (imported | files) - set(sys.stdlib_module_names) - {"speechemb"} - brought - extras == cli.requirements()
