@@ -31,7 +31,10 @@ def test_speed_changes_length_and_pitch_by_the_factor(tone, factor):
     assert f0_of(faster) == pytest.approx(200 * factor, rel=0.002)
 
 
-@pytest.mark.slow  # librosa compiles itself, once after an installation
+BY_LIBROSA = pytest.mark.slow  # it compiles itself, once after an installation, and takes seconds to import
+
+
+@BY_LIBROSA
 @pytest.mark.parametrize("semitones", [-2.0, 0.7, 2.0])
 def test_pitch_moves_by_the_semitones_at_the_same_length(tone, semitones):
     moved = augmentation.pitched(tone, semitones)
@@ -53,6 +56,7 @@ def test_gain_is_as_asked_and_never_clips(tone):
     assert np.abs(loud).max() == 1 and np.corrcoef(loud, tone)[0, 1] == pytest.approx(1)  # scaled, not cut off
 
 
+@BY_LIBROSA
 def test_a_seed_gives_one_copy_and_another_seed_another(tone):
     one, again, other = (augmentation.augmented(tone, seed) for seed in (3, 3, 4))
     assert one.dtype == np.float32 and np.array_equal(one, again)
@@ -74,6 +78,7 @@ def test_what_is_drawn_fills_the_ranges_and_depends_on_the_name_only():
     assert augmentation.seed_of("ravdess/x#aug1") == 2746173860157861601, "other machines must draw the same"
 
 
+@BY_LIBROSA
 @pytest.mark.parametrize("n", [1600, 1601, 1650, 1700, 1759, 1760, 2400])
 def test_a_short_clip_stays_long_enough(n):
     wave = np.random.default_rng(n).normal(size=n).astype(np.float32) * 0.3

@@ -86,7 +86,11 @@ def test_levels_and_silence_are_as_named():
     assert np.array_equal(around[8000:-8000], clip) and not around[:8000].any() and not around[-8000:].any()
 
 
-@pytest.mark.parametrize("name", CHANGES)
+BY_LIBROSA = pytest.mark.slow  # its import takes seconds
+NAMES = [pytest.param(name, marks=BY_LIBROSA) if name.startswith("pitch") else name for name in CHANGES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_length_is_announced_and_what_is_drawn_depends_on_the_id_only(name, noise):
     others = [noise[k:] for k in range(CHANGES[name].talkers)]
     one, again, other = (changed(name, noise, clip_id, others) for clip_id in ("a", "a", "b"))

@@ -63,6 +63,7 @@ def test_shards_in_any_order_and_twice_give_the_same_bytes(shard, tones, tmp_pat
     assert "is up to date, skipped" in shard("3/3")
 
 
+@pytest.mark.slow
 def test_shards_that_end_at_the_same_time_do_not_mix(script, tones, tmp_path):
     run = script("2_wavlm_feature_extraction").main
     for n in (3, 40):  # 40: more than there are batches

@@ -70,6 +70,7 @@ def test_predictions_of_large_embeddings_are_those_of_small_ones(npz, script, tm
     assert model["clips"] == 96
 
 
+@pytest.mark.slow
 def test_a_long_run_is_announced_with_a_command_that_takes_less(npz, script, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(mlp, "MAX_EPOCHS", 1)
     flags = ["--classifier", "mlp", "--cv", "random"]
