@@ -102,6 +102,7 @@ def test_bundled_weights_are_those_of_the_recipe(shared):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_target_frames_are_the_frames_of_the_convolutions(tool):
     # With layer norm instead of group norm a frame depends on its own samples only, so its gradient shows them.
     sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(4,) * 7)

@@ -108,6 +108,7 @@ def test_the_scripts_run_from_src_with_paths_from_the_root(tmp_path):
     assert not (tmp_path / "src" / "results").exists()
 
 
+@pytest.mark.slow
 def test_wrong_input_is_one_line_and_code_1(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "src" / "3_train_classifiers.py"), "--npz-path", str(tmp_path / "none.npz")],
