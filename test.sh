@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv, installs the test tools too, and runs the tests; arguments go to pytest (bash test.sh tests/splits).
-# The inner loop, without the slow tests, takes about two minutes on two cores: bash test.sh -m "not slow"
+# The inner loop, without the slow tests, takes about a minute and a half on two cores: bash test.sh -m "not slow"
 # Tests on real speech are skipped, with the reason, where ../shared is not there.
 set -u
 cd "$(dirname "$0")" || exit 1
