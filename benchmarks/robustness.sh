@@ -23,3 +23,4 @@ for path in results/robustness/predictions_*.csv; do
     runs+=("${run%.csv}")
 done
 $python src/robustness.py "${runs[@]}" --results-dir results/robustness
+$python tools/readme_tables.py --collect

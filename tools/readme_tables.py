@@ -1,11 +1,12 @@
 """The tables of results in README.md and benchmarks/README.md, made from committed CSVs.
 
-Reads:   docs/*.csv; with --collect, results/{ravdess,ravdess_layers,emobox,audit}
-Writes:  README.md, benchmarks/README.md; with --collect, first docs/*.csv and docs/audit_ravdess.png
+Reads:   docs/*.csv; with --collect, results/{ravdess,ravdess_layers,emobox,audit,robustness}
+Writes:  README.md, benchmarks/README.md; with --collect, first docs/*.csv and docs/{audit,robustness}_ravdess.png
 Example: python tools/readme_tables.py --collect
 Prints:  the files that were written
 
-`benchmarks/ravdess.sh`, `emobox.sh`, `audit.sh` and `peers.sh` end with it. A test compares the pages with the CSVs.
+`benchmarks/ravdess.sh`, `emobox.sh`, `audit.sh`, `robustness.sh` and `peers.sh` end with it. A test compares the pages
+with the CSVs.
 """
 
 import argparse
@@ -62,10 +63,11 @@ def collect() -> list[Path]:
             if written[-1].is_file():
                 runs = completed(runs, rows_of(written[-1]))
             runs.to_csv(written[-1], index=False, lineterminator="\n")
-    for name in ("audit.csv", "audit.png"):
-        if (RESULTS / "audit" / name).is_file():
-            written.append(DOCS / name.replace("audit", "audit_ravdess"))
-            shutil.copyfile(RESULTS / "audit" / name, written[-1])
+    for kind in ("audit", "robustness"):
+        for ending in ("csv", "png"):
+            if (RESULTS / kind / f"{kind}.{ending}").is_file():
+                written.append(DOCS / f"{kind}_ravdess.{ending}")
+                shutil.copyfile(RESULTS / kind / f"{kind}.{ending}", written[-1])
     return written
 
 
@@ -173,6 +175,20 @@ def audit_table() -> str:
     return _table(lines)
 
 
+def changes_table() -> str:
+    """What each change of the recordings does to the runs that were measured."""
+    rows = pd.read_csv(DOCS / "robustness_ravdess.csv")
+    runs = dict.fromkeys(zip(rows["encoder"], rows["classifier"], strict=True))
+    of = {(row["encoder"], row["classifier"], row["change"]): row for row in rows.to_dict("records")}
+    cell = "{difference:+.3f} [{difference_low:+.3f}, {difference_high:+.3f}], {unchanged:.0%}"
+    clean = [f"{next(row for key, row in of.items() if key[:2] == run)['uar_clean']:.3f}" for run in runs]
+    head = ["change of the recordings", *(f"{encoder}, {classifier}" for encoder, classifier in runs)]
+    lines = [head, ["---"] * len(head), ["none: UAR", *clean]]
+    for change, words in rows.drop_duplicates("change")[["change", "words"]].itertuples(index=False):
+        lines.append([words, *(cell.format(**of[(*run, change)]) for run in runs)])
+    return _table(lines)
+
+
 def peers_table() -> str:
     """Time, UAR and headline of this project and of nkululeko; an empty cell was not measured."""
     head = ["features", "program", "wall time", "processor time", "UAR", "mean of folds", "its own headline"]
@@ -216,6 +232,7 @@ TABLES = {
     "benchmarks/README.md": [
         ("ravdess.csv", results_table),
         ("ravdess_layers.csv", layers_table),
+        ("robustness_ravdess.csv", changes_table),
         ("peers.csv", peers_table),
     ],
 }
