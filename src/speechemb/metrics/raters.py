@@ -28,8 +28,10 @@ def cross_entropy(shares: Floats, probabilities: Floats) -> float:
     Examples:
         >>> round(cross_entropy(np.array([[0.5, 0.5]]), np.array([[0.5, 0.5]])), 4)
         0.6931
+        >>> cross_entropy(np.eye(2), np.eye(2))
+        0.0
     """
-    return float(-(shares * np.log(np.maximum(probabilities, 1e-6))).sum(axis=1).mean())
+    return float((shares * -np.log(np.maximum(probabilities, 1e-6))).sum(axis=1).mean()) + 0.0  # + 0.0: no -0.0
 
 
 def agreement(votes: Floats, answers: NDArray[np.int64]) -> Floats:

@@ -126,7 +126,7 @@ def raters(results: list[dict[str, Any]]) -> list[list[str]]:
 
 def _with_span(value: float | None, interval: list[float] | None) -> str:
     if value is None:
-        return "unknown: probabilities, not single votes"
+        return "unknown without single votes"
     return f"{value:.3f}" + (" ({:.3f} to {:.3f})".format(*interval) if interval else "")
 
 
