@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What changes of the recordings (noise, telephone, codecs, rooms, levels) do to runs on RAVDESS with 8 classes: three
 # encoders, each with the SVM and logistic regression. Its files go to results/robustness and data/processed/ravdess8.
-# docs/robustness_ravdess.csv and .png are of one of these runs, 240 clips and six changes: see benchmarks/README.md.
+# docs/robustness_ravdess.csv and .png are copies; those committed are of wavlm_nano: see benchmarks/README.md.
 #
 #   bash benchmarks/robustness.sh [folder with RAVDESS's Actor_NN] [folder with whisper-tiny.en and whisper-base]
 #
