@@ -122,6 +122,7 @@ def test_target_frames_are_the_frames_of_the_convolutions(tool):
     assert np.argmax(tool.log_mel(click).sum(0)) == 20
 
 
+@pytest.mark.slow
 def test_pitch_of_a_known_tone(tool):
     time = np.arange(2 * RATE) / RATE
     tone = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 10)).astype(np.float32)
