@@ -43,7 +43,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     batch = "seconds of audio per batch (default: 10 on a CPU, where every core takes a batch, 120 elsewhere)"
     add("--batch-seconds", type=cli.positive, metavar="S", help=batch)
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="device to compute on")
-    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="precision to compute in")
+    precision = "precision to compute in; int8, on x86 CPUs, is faster and less exact"
+    add("--precision", default="auto", choices=("auto", *encoders.PRECISIONS), help=precision)
     add("--limit", type=cli.positive, metavar="N", help="use only N clips, drawn with a fixed seed")
     augment = "augmented copies per clip, to train on: speed, pitch, noise, gain"
     add("--augment", type=cli.whole, default=0, metavar="N", help=augment)

@@ -22,7 +22,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from speechemb import cli, paths
+from speechemb import cli, encoders, paths
 
 SUFFIXES = (".csv", ".json", ".jsonl")  # of --out
 
@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add("--batch-seconds", type=cli.positive, metavar="S", help=batch)
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="device to compute on")
     precision = "precision to compute in; auto is that of the training features, another one is warned of"
-    add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help=precision)
+    add("--precision", default="auto", choices=("auto", *encoders.PRECISIONS), help=precision)
     return cli.parsed(parser, argv, __file__)
 
 

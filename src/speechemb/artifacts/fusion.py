@@ -12,7 +12,7 @@ from speechemb.errors import InputError, first
 from speechemb.paths import STEP2, shown
 
 LAYERS = ("last", "mean", "all")  # of --layer; a number is another depth in every encoder
-_COARSEST_FIRST = ("fp16", "bf16", "fp32")
+_COARSEST_FIRST = ("int8", "fp16", "bf16", "fp32")
 
 
 def fused(paths: list[Path], layer: str) -> Embeddings:

@@ -35,7 +35,7 @@ Labels = Annotated[list[Label], AfterValidator(different), Field(min_length=2, m
 Layers = Annotated[list[Annotated[int, Field(ge=0, le=1000)]], AfterValidator(different), Field(min_length=1)]
 Corpora = Annotated[list[CorpusName], AfterValidator(different), Field(min_length=1)]
 Pooling = Annotated[list[Name], AfterValidator(different), Field(min_length=1)]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 class Schema(BaseModel):

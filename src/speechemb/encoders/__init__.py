@@ -36,6 +36,7 @@ EGEMAPS = "egemaps"  # the same for openSMILE's functionals
 FEATURES = "features:"  # before the folder or file of features that somebody else computed
 DEFAULT = "wavlm_base"
 WITHOUT_HUB = f"take --model wavlm_nano or --model {ACOUSTIC}, which need no download"
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 POOLINGS = ("mean", "std", "max", "first", "last")
 # What Whisper computes of a clip: the window of 30 s with silence after the clip, as published, or the clip alone.
 CONTEXTS = ("window", "clip")
@@ -120,7 +121,7 @@ def load_recorded(wanted: dict[str, Any], source: str, precision: str, device: s
     """The encoder with the identity `wanted`, as an artifact records it, to embed further recordings.
 
     `source` is what `--model` was then, or another place with the same weights; of a hub model the recorded commit is
-    loaded. Where the device does not compute in fp16, an encoder recorded in fp16 computes in fp32.
+    loaded. Where the device does not compute in the recorded precision, the encoder computes in fp32.
 
     Raises:
         InputError: as `load`, or the encoder found there is another one, or `wanted` are features of one's own.

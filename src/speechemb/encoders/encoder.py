@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from speechemb.audio.decoding import SAMPLE_RATE
-from speechemb.encoders import pretrained
+from speechemb.encoders import PRECISIONS, pretrained
+from speechemb.encoders.kernels import quantises
 from speechemb.encoders.names import locate
 from speechemb.encoders.pooling import Statistics, frame_statistics, merge, pool
 from speechemb.encoders.windows import WINDOW_S, Waveform, windows
@@ -20,15 +22,15 @@ log = logging.getLogger(__name__)
 REVISION = "1"  # of the forward pass and the pooling: raised when they give other numbers for the same model and clip
 CPU_BATCH_S = 10  # seconds of audio per batch where every core takes a batch: the activations stay in its cache
 FORWARD_S = 120  # seconds of audio in one pass of the network at most, however large the batch
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-CHECKED_CLIPS = 4  # of the first batch, where `auto` has chosen half precision
-MIN_COSINE = 0.999  # of a half-precision hidden state to the fp32 one; below it `auto` continues in fp32
+_DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16, torch.int8), strict=True))
+CHECKED_CLIPS = 4  # of the first batch, in int8 and where `auto` has chosen half precision
+MIN_COSINE = 0.999  # of a clip's hidden state to the fp32 one; below it `auto` continues in fp32, and int8 warns
 
 
 class PretrainedEncoder:
     """A loaded model. `precision` is the one in use; with "auto" it is settled only after the first `embed`.
 
-    To repeat the choice of an earlier run without a check, pass its `precision` ("fp32", "bf16", "fp16") to `load`.
+    To repeat the choice of an earlier run without a check, pass its `precision` to `load`.
     """
 
     own_pooling: list[str] | None = None
@@ -48,15 +50,15 @@ class PretrainedEncoder:
         self._reference: Any = None
         network = pretrained.network_of(identity)
         model = model.eval().requires_grad_(False).to(device)
-        if precision == "auto" and self.precision != "fp32":
+        if self.precision == "int8" or (precision == "auto" and self.precision != "fp32"):
             self._reference = network(model, torch.float32)
         # Cast here, never under inference_mode: weights made there miss torch's fast bf16 paths.
-        self._network = network(model, PRECISIONS[self.precision])
+        self._network = network(model, _DTYPES[self.precision])
 
     @property
     def settled(self) -> bool:
         """Whether the precision is final: with "auto" only after the first `embed`."""
-        return self._reference is None
+        return self._reference is None or self.precision == "int8"
 
     def start_worker(self) -> None:
         """One thread of torch in this thread: a product on one core does not wait for others, and comes out the same
@@ -109,24 +111,29 @@ class PretrainedEncoder:
         }
 
     def _check(self, waves: list[torch.Tensor], last: int) -> None:
-        """With "auto", compare clips of the first batch with fp32; fall back to fp32 if one differs too much."""
-        if self._reference is None:
-            return
+        """Compare clips of the first batch with fp32. Where one differs too much, int8 warns, and "auto" continues in
+        fp32."""
         reference, self._reference = self._reference, None
+        if reference is None:
+            return
         waves = waves[:CHECKED_CLIPS]
         pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
-        for n, (low, full) in enumerate(pairs):
-            cosines = torch.cat([_cosines(*pair) for pair in zip(low, full, strict=True)])
-            if not bool((cosines >= MIN_COSINE).all()):  # also where a cosine is NaN
-                worst = cosines.min().item()
-                log.warning("%s: cosine to fp32 is %.4f at layer %d; continuing in fp32", self.precision, worst, n)
-                self._network, self.precision = reference, "fp32"
-                return
+        worst = [_least_cosine(low, full) for low, full in pairs]
+        if all(cosine >= MIN_COSINE for cosine in worst):  # not where one is NaN
+            return
+        n = next(n for n, cosine in enumerate(worst) if not cosine >= MIN_COSINE)
+        if self.precision == "int8":
+            by_layer = " ".join(f"{cosine:.4f}" for cosine in worst)
+            log.warning("int8: the least cosine to fp32, by layer, is %s; compare with --precision fp32", by_layer)
+            return
+        log.warning("%s: cosine to fp32 is %.4f at layer %d; continuing in fp32", self.precision, worst[n], n)
+        self._network, self.precision = reference, "fp32"
 
 
-def _cosines(low: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
-    """Cosine (n,) of each clip's hidden states (n, T, D) to those of the reference."""
-    return torch.nn.functional.cosine_similarity(low.flatten(1).float(), full.flatten(1), dim=1)
+def _least_cosine(low: list[torch.Tensor], full: list[torch.Tensor]) -> float:
+    """The least cosine of a clip's hidden states, in stretches (n, T, D), to those of the reference; NaN if one is."""
+    cosines = [F.cosine_similarity(a.flatten(1).float(), b.flatten(1), dim=1) for a, b in zip(low, full, strict=True)]
+    return torch.cat(cosines).min().item()
 
 
 def _passes(
@@ -179,20 +186,28 @@ def load_pretrained(model: str, device: str, precision: str, context: str | None
         raise InputError(f"--precision {precision}: choose from auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and chosen.type != "cuda":
         raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
+    if precision == "int8" and not quantises(chosen):
+        raise InputError("--precision int8 needs an x86 CPU: use --precision auto, or --device cpu on such a machine")
     place = locate(model)
     if isinstance(place, Path):
         loaded = pretrained.from_folder(place, context)
     else:
         loaded = pretrained.from_hub(*place, context)
+    if precision == "int8":
+        pretrained.check_quantises(loaded[1]["model_type"])
     return PretrainedEncoder(*loaded, chosen, precision)
 
 
 def available_precision(precision: str, device: str) -> str:
-    """`precision`, or fp32 where it is fp16 and the device does not compute in it."""
-    if precision != "fp16" or _device(device).type == "cuda":
-        return precision
-    log.warning("fp16 needs a CUDA device; computing in fp32 here, which may change the last digits")
-    return "fp32"
+    """`precision`, or fp32 where the device does not compute in it: fp16 without CUDA, int8 without an x86 CPU."""
+    chosen = _device(device)
+    if precision == "fp16" and chosen.type != "cuda":
+        log.warning("fp16 needs a CUDA device; computing in fp32 here, which may change the last digits")
+        return "fp32"
+    if precision == "int8" and not quantises(chosen):
+        log.warning("int8 needs an x86 CPU; computing in fp32 here, which changes the embeddings by about a percent")
+        return "fp32"
+    return precision
 
 
 def _device(device: str) -> torch.device:

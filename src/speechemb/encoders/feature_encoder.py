@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from speechemb.encoders.kernels import Convolution, Linear, gelu_, layer_norm, send
+from speechemb.encoders.kernels import Convolution, Linear, QuantisedLinear, activations, gelu_, layer_norm, send
 
 CHUNK = 128  # frames per step on a CPU: limits the memory of the widest activation (8 MB in bf16)
 
@@ -18,7 +18,7 @@ class FeatureEncoder:
     """Samples (n,) float32 of one clip, on the CPU -> (frames, channels) on the device of the weights."""
 
     def __init__(self, extractor: Any, config: Any, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+        self.dtype = activations(dtype)
         self.kernels, self.strides = config.conv_kernel, config.conv_stride
         self.gelu = config.feat_extract_activation == "gelu"
         first = extractor.conv_layers[0]
@@ -48,7 +48,7 @@ class FeatureEncoder:
         chunks = [x[a * hop : (b - 1) * hop + reach] for a, b in zip(cuts, cuts[1:], strict=False)]
         return torch.cat([self._stack(linear, chunk) for chunk in chunks])
 
-    def _stack(self, first: "Linear", x: torch.Tensor) -> torch.Tensor:
+    def _stack(self, first: Linear | QuantisedLinear, x: torch.Tensor) -> torch.Tensor:
         x = self._finish(first(x), 0)
         for i, convolution in enumerate(self.convolutions[1:], start=1):
             x = self._finish(convolution(x), i)
@@ -61,7 +61,7 @@ class FeatureEncoder:
             return x
         return gelu_(x) if self.gelu else self.activation(x)
 
-    def _first(self, wave: torch.Tensor) -> "Linear":
+    def _first(self, wave: torch.Tensor) -> Linear:
         """The first convolution, with this clip's group norm folded in.
 
         Group norm with one channel per group divides a channel by its standard deviation over time. The channel is

@@ -4,6 +4,9 @@ On x86 CPUs, weights are packed once for oneDNN. With AVX-512, GELU and residual
 the operators that torch.compile emits. With AVX2 alone, oneDNN's product with GELU inside takes longer than product and
 GELU apart (figures in benchmarks/README.md). Which is used depends on the processor and the precision alone, never on a
 measurement, so that the same bytes come out.
+
+In int8, the weights of each output channel and the rows of the activations are whole numbers with one scale each
+(dynamic quantisation; Jacob et al., 2018, https://arxiv.org/abs/1712.05877, section 2.1). Everything else is float32.
 """
 
 import platform
@@ -11,6 +14,21 @@ import platform
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+MIN_INPUTS = 64  # of an int8 product: quantising the rows of a narrower one takes longer than is saved
+WEIGHT_LEVELS, LEVELS = 63, 127  # see QuantisedLinear
+_LEAST = 1e-12  # absolute maximum of a row of zeros
+
+
+def linear(
+    weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype, gelu: bool = False
+) -> "Linear | QuantisedLinear":
+    """The product with these weights in this precision; torch.int8: see `QuantisedLinear`."""
+    if dtype != torch.int8:
+        return Linear(weight, bias, dtype, gelu)
+    if weight.shape[1] < MIN_INPUTS:
+        return Linear(weight, bias, torch.float32, gelu)
+    return QuantisedLinear(weight, bias, gelu)
 
 
 class Linear:
@@ -38,6 +56,35 @@ class Linear:
         return gelu_(x) if self.gelu else x
 
 
+class QuantisedLinear:
+    """`Linear` in int8 on an x86 CPU, for x (rows, in) float32: whole numbers multiplied, their float32 result scaled.
+
+    A row of x has 8 bits and its own scale, so that it does not depend on the other rows. Weights have 7 bits and one
+    scale for each output: without VNNI, processors add two products in 16 bits, where 2 x 255 x 63 has room and weights
+    of 8 bits have not. So the sums are exact, and the same on every processor and any number of cores.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool = False) -> None:
+        weight = weight.detach().float()
+        self.bias = None if bias is None else bias.detach().float()
+        self.gelu = gelu
+        self.scale = weight.abs().amax(1).clamp_min(_LEAST) / WEIGHT_LEVELS  # (out,)
+        whole = (weight / self.scale[:, None]).round().clamp(-WEIGHT_LEVELS, WEIGHT_LEVELS).to(torch.int8)
+        self.weight = torch.ops.onednn.qlinear_prepack(whole, None)
+        self.zeros = torch.zeros(len(whole), dtype=torch.int32)
+
+    def __call__(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        scale = x.abs().amax(1, keepdim=True).clamp_min_(_LEAST).div_(LEVELS)  # (rows, 1)
+        # oneDNN takes unsigned numbers, with 128 for zero: int8 with the highest bit flipped
+        whole = (x / scale).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+        weight = (self.weight, self.scale, self.zeros)
+        x = torch.ops.onednn.qlinear_pointwise(whole, 1.0, 128, *weight, None, 1.0, 0, torch.float32, "none", [], "")
+        x = x.mul_(scale) if self.bias is None else torch.addcmul(self.bias, x, scale, out=x)
+        if residual is not None:
+            return x.add_(residual)
+        return gelu_(x) if self.gelu else x
+
+
 class Convolution:
     """A convolution over time, with GELU if wanted, as products: x (frames, in) -> (output frames, out).
 
@@ -49,7 +96,7 @@ class Convolution:
     ) -> None:
         self.kernel, self.stride = weight.shape[2], stride
         # (out, kernel * in): the weights of the frames that an output frame sees, side by side
-        self.linear = Linear(weight.transpose(1, 2).flatten(1), bias, dtype, gelu)
+        self.linear = linear(weight.transpose(1, 2).flatten(1), bias, dtype, gelu)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         width = x.shape[1]
@@ -59,6 +106,17 @@ class Convolution:
 def gelu_(x: torch.Tensor) -> torch.Tensor:
     """GELU in place, because a result in fresh memory takes longer on a CPU."""
     return torch.ops.aten.gelu_(x)
+
+
+def activations(dtype: torch.dtype) -> torch.dtype:
+    """What is computed between products in this precision: float32, where the products are in int8."""
+    return torch.float32 if dtype == torch.int8 else dtype
+
+
+def quantises(device: torch.device) -> bool:
+    """Whether `QuantisedLinear` can be used on this device."""
+    on_x86 = device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
+    return on_x86 and torch.backends.mkldnn.enabled and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def packs(weight: torch.Tensor) -> bool:

@@ -65,6 +65,13 @@ def network_of(identity: dict[str, Any]) -> Callable[[Any, torch.dtype], Any]:
     return partial(family.network, context=identity["context"]) if family.contexts else family.network
 
 
+def check_quantises(model_type: str) -> None:
+    """Raise an InputError for a family that transformers computes: only the others have products in int8."""
+    if not FAMILIES[model_type].modules:
+        those = ", ".join(name for name, family in FAMILIES.items() if family.modules)
+        raise InputError(f"--precision int8 is for {those}, not for a {model_type} model: use --precision auto or fp32")
+
+
 def from_folder(folder: Path, context: str | None) -> tuple[Any, dict[str, Any]]:
     """(model, identity); the identity's revision is a hash of the files that determine the output.
 

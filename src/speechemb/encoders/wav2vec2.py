@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from speechemb.encoders import configuration, modules
 from speechemb.encoders.family import Family
 from speechemb.encoders.feature_encoder import FeatureEncoder
-from speechemb.encoders.kernels import Linear, layer_norm
+from speechemb.encoders.kernels import activations, layer_norm, linear
 from speechemb.encoders.packing import Stretches, split, stretches_of
 from speechemb.encoders.positional import PositionalConvolution
 
@@ -30,17 +30,18 @@ def frames_of(config: Any, samples: int) -> int:
 
 
 class Network:
-    """The weights of a model, see `modules`, arranged for `layers`; `dtype`: precision of products and activations."""
+    """The weights of a model, see `modules`, arranged for `layers`; `dtype`: precision of products and
+    activations; torch.int8: of products only."""
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.config = config = model.config
-        self.dtype = dtype
+        self.dtype = activations(dtype)
         self.device = next(model.parameters()).device
         self.feature_encoder = FeatureEncoder(model.feature_extractor, config, dtype)
         projection, encoder = model.feature_projection, model.encoder
         self.feature_norm = getattr(projection, "layer_norm", None)
-        self.projection = Linear(projection.projection.weight, projection.projection.bias, dtype)
-        self.position = PositionalConvolution(encoder.pos_conv_embed, config, dtype)
+        self.projection = linear(projection.projection.weight, projection.projection.bias, dtype)
+        self.position = PositionalConvolution(encoder.pos_conv_embed, config, self.dtype)
         self.norm = encoder.layer_norm
         self.blocks = [_Block(block, config, dtype) for block in encoder.layers]
         self.buckets: Any = getattr(encoder.layers[0].attention, "rel_attn_embed", None)  # (buckets, heads), WavLM's
@@ -98,10 +99,10 @@ class _Block:
         feed = block.feed_forward
         gelu = config.hidden_act == "gelu"
         self.activation = None if gelu else feed.intermediate_act_fn
-        self.up = Linear(feed.intermediate_dense.weight, feed.intermediate_dense.bias, dtype, gelu=gelu)
-        self.down = Linear(feed.output_dense.weight, feed.output_dense.bias, dtype)
+        self.up = linear(feed.intermediate_dense.weight, feed.intermediate_dense.bias, dtype, gelu=gelu)
+        self.down = linear(feed.output_dense.weight, feed.output_dense.bias, dtype)
         adapter = getattr(block, "adapter_layer", None)
-        self.adapter = None if adapter is None else deepcopy(adapter).to(dtype)
+        self.adapter = None if adapter is None else deepcopy(adapter).to(activations(dtype))
 
     def __call__(self, hidden: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None) -> torch.Tensor:
         if self.stable:
@@ -135,8 +136,8 @@ class _Attention:
             rows = gate.weight.view(2, 4, -1).sum(dim=1)  # (2, head_dim)
             weights.append(torch.cat([torch.block_diag(*[row[None]] * self.heads) for row in rows]))
             biases.append(gate.bias.view(2, 4).sum(dim=1).repeat_interleave(self.heads))
-        self.project = Linear(torch.cat(weights), torch.cat(biases), dtype)
-        self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
+        self.project = linear(torch.cat(weights), torch.cat(biases), dtype)
+        self.out = linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
 
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor, stretches: Stretches, bias: torch.Tensor | None

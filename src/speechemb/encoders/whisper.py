@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from speechemb.audio.decoding import SAMPLE_RATE
 from speechemb.encoders import CONTEXTS, configuration, modules, weights
 from speechemb.encoders.family import Family
-from speechemb.encoders.kernels import Convolution, Linear, layer_norm
+from speechemb.encoders.kernels import Convolution, activations, layer_norm, linear
 from speechemb.encoders.log_mel import FRAMES, HOP, N_FFT, WINDOW_S, LogMel, touched
 from speechemb.encoders.packing import Stretches, split, stretches_of
 
@@ -35,15 +35,15 @@ _PREPROCESSOR = {"hop_length": HOP, "n_fft": N_FFT, "chunk_length": WINDOW_S, "p
 
 
 class Network:
-    """The weights of an encoder (`modules`), arranged for `layers`; `dtype`: precision of products and activations."""
+    """The weights of an encoder (`modules`), arranged for `layers`; `dtype`: as in wav2vec2.Network."""
 
     def __init__(self, model: Any, dtype: torch.dtype, context: str) -> None:
-        self.config, self.dtype, self.context = model.config, dtype, context
+        self.config, self.dtype, self.context = model.config, activations(dtype), context
         self.device = model.conv1.weight.device
         self.log_mel = LogMel(self.config.num_mel_bins, self.device)
         convs = (model.conv1, model.conv2)
         self.convolutions = [Convolution(conv.weight, conv.bias, conv.stride[0], dtype, gelu=True) for conv in convs]
-        self.positions = model.embed_positions.weight.to(dtype)  # (POSITIONS, D)
+        self.positions = model.embed_positions.weight.to(self.dtype)  # (POSITIONS, D)
         self.blocks = [_Block(block, self.config, dtype) for block in model.layers]
         self.norm = model.layer_norm
 
@@ -144,13 +144,13 @@ class _Block:
         self.heads = config.encoder_attention_heads
         self.scale = (config.d_model // self.heads) ** -0.5
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
-        self.queries = Linear(q.weight, q.bias, dtype)
-        self.keys_values = Linear(torch.cat([k.weight, v.weight]), torch.cat([torch.zeros_like(v.bias), v.bias]), dtype)
-        self.out = Linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
+        self.queries = linear(q.weight, q.bias, dtype)
+        self.keys_values = linear(torch.cat([k.weight, v.weight]), torch.cat([torch.zeros_like(v.bias), v.bias]), dtype)
+        self.out = linear(attention.out_proj.weight, attention.out_proj.bias, dtype)
         gelu = config.activation_function == "gelu"
         self.activation = None if gelu else block.activation_fn
-        self.up = Linear(block.fc1.weight, block.fc1.bias, dtype, gelu=gelu)
-        self.down = Linear(block.fc2.weight, block.fc2.bias, dtype)
+        self.up = linear(block.fc1.weight, block.fc1.bias, dtype, gelu=gelu)
+        self.down = linear(block.fc2.weight, block.fc2.bias, dtype)
 
     def __call__(self, hidden: torch.Tensor, frames: Stretches, wanted: Stretches) -> torch.Tensor:
         """Hidden states of the first frames of every clip, as many as `wanted` says; attention sees all of them."""

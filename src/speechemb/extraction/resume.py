@@ -16,6 +16,7 @@ import numpy as np
 
 from speechemb.artifacts import npz, provenance
 from speechemb.artifacts.atomic import atomic, discard
+from speechemb.encoders import PRECISIONS
 from speechemb.errors import InputError
 from speechemb.paths import shown
 
@@ -29,7 +30,7 @@ def recorded_precision(out: Path) -> str | None:
     """The precision of an unfinished run of `out`, which has to resume in the same; None if there is no such run."""
     folder = folder_of(out)
     text = _text(folder / "precision.txt")
-    return text if text in ("fp32", "bf16", "fp16") and (folder / "plan.json").is_file() else None
+    return text if text in PRECISIONS and (folder / "plan.json").is_file() else None
 
 
 class Rows:
