@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv, installs the test tools too, and runs the tests; arguments go to pytest (bash test.sh tests/splits).
-# The inner loop, without the slow tests, takes about a minute and a half on two cores: bash test.sh -m "not slow"
+# Makes .venv, installs the test tools too, and runs the tests.
+#
+#   bash test.sh                 all but the slow ones: about a minute and a half on two cores, besides the installation
+#   bash test.sh --all           all, as in CI: about 12 minutes
+#   bash test.sh tests/splits    anything else goes to pytest
+#
 # Tests on real speech are skipped, with the reason, where ../shared is not there.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -9,4 +13,8 @@ bash tools/install.sh --test || exit 1
 export OMP_WAIT_POLICY=passive
 # One worker per core; the tests of a file stay together, because they share what is made for them. Files begin in the
 # order of tests/conftest.py.
+case ${1-} in
+    "") set -- -m "not slow" ;;
+    --all) shift ;;
+esac
 exec .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

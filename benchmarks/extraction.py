@@ -11,6 +11,7 @@ round by round, so that whatever else the machine does hits them alike; figures 
     padded    transformers fp32, padded batches of 8 in file order
     fp32      this project, --precision fp32
     auto      this project, --precision auto
+    int8      this project, --precision int8, only if --methods names it
 
 The limit is the rate of matrix products alone, at the precision of `auto` and the shapes of the model, over the
 model's FLOPs per second of audio.
@@ -33,7 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 MODELS = {"wavlm-base": ("wavlm", "base"), "hubert-base": ("hubert", "base"), "hubert-large": ("hubert", "large")}
-METHODS = ("single", "padded", "fp32", "auto")
+DEFAULT = ("single", "padded", "fp32", "auto")
+METHODS = (*DEFAULT, "int8")
 RATE = 16_000
 # read by torch, oneDNN and MKL when they start
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
@@ -43,7 +45,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     lengths = ROOT.parent / "shared" / "data" / "crema_d_metadata" / "durations.csv"
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(DEFAULT))
     parser.add_argument("--durations", type=Path, default=lengths, help="CSV with a column `seconds`, a row a clip")
     parser.add_argument("--audio-seconds", type=float, default=60, help="audio in a round")
     parser.add_argument("--batch-seconds", type=float, help="as in step 2")
@@ -140,8 +142,9 @@ def summary(name: str, rates: dict[str, list[float]], flops: float, precision: s
     }
     if "auto" in rates:
         result["auto / limit"] = statistics.median(a / b for a, b in zip(rates["auto"], limit, strict=True))
-        if plain:
-            result["auto / better plain"] = statistics.median(a / b for a, b in zip(rates["auto"], plain, strict=True))
+    for method in rates.keys() & {"auto", "int8"} if plain else ():
+        faster = [a / b for a, b in zip(rates[method], plain, strict=True)]
+        result[f"{method} / better plain"] = statistics.median(faster)
     return result
 
 
@@ -155,6 +158,8 @@ def print_result(result: dict) -> None:
         print(
             f"{'':13} auto: {result['auto / limit']:.0%} of the limit, {faster:.2f} x the better plain run", flush=True
         )
+    if "int8 / better plain" in result:
+        print(f"{'':13} int8: {result['int8 / better plain']:.2f} x the better plain run", flush=True)
 
 
 def methods(folder: Path, args: argparse.Namespace):
@@ -189,12 +194,13 @@ def methods(folder: Path, args: argparse.Namespace):
         list(in_order(embed, batches, encoder.workers, not encoder.settled, encoder.start_worker))
 
     auto = encoders.load(str(folder), "cpu", "auto")
-    full = encoders.load(str(folder), "cpu", "fp32") if "fp32" in args.methods else None
+    fixed = {name: encoders.load(str(folder), "cpu", name) for name in ("fp32", "int8") if name in args.methods}
     runs = {
         "single": lambda clips: plain(clips, 1),
         "padded": lambda clips: plain(clips, 8),
-        "fp32": lambda clips: ours(full, clips),
+        "fp32": lambda clips: ours(fixed["fp32"], clips),
         "auto": lambda clips: ours(auto, clips),
+        "int8": lambda clips: ours(fixed["int8"], clips),
     }
     return {method: runs[method] for method in args.methods}, auto
 

@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--classifier", default="mlp", help="of step 3")
     parser.add_argument("--train", nargs=2, type=int, metavar=("CLIPS", "FEATURES"), help="step 3 alone, of this size")
     parser.add_argument("--classifiers", nargs="+", default=["mlp", "logistic"], help="of --train")
-    parser.add_argument("--steps", type=int, default=1000, help="of --train: epochs of the MLP, iterations of logistic")
+    parser.add_argument("--steps", type=int, default=1000, help="of --train: epochs, iterations, rounds")
     parser.add_argument("--n-folds", type=int, default=5, help="of --train")
     parser.add_argument("--quick", action="store_true", help="200 and 400 clips")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -70,7 +70,9 @@ def train(args: argparse.Namespace) -> None:
         [
             "import runpy, sys",
             "from speechemb.classifiers import logistic, mlp",
+            "from xgboost import XGBModel",
             f"mlp.MAX_EPOCHS, logistic.MAX_ITERATIONS = min({args.steps}, mlp.MAX_EPOCHS), {args.steps}",
+            f"XGBModel.get_num_boosting_rounds = lambda self: min({args.steps}, self.n_estimators)",
             "del sys.argv[0]",
             "runpy.run_path(sys.argv[0], run_name='__main__')",
         ]
