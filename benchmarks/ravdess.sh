@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The README's results on RAVDESS: 4 and 8 classes, five encoders, every classifier, speaker and random folds; the layer
+# The README's results on RAVDESS: 4 and 8 classes, six encoders, every classifier, speaker and random folds; the layer
 # curves of the Whispers; then the maps and the tables. Its files go to results/ravdess, results/ravdess_layers and
 # data/processed/ravdess8; the tables are made from docs/ravdess.csv and docs/ravdess_layers.csv, copies of what step 4
-# writes. Whisper base is computed over the clip alone: its 30 s windows would take most of an hour on two cores.
+# writes.
 #
 #   bash benchmarks/ravdess.sh [folder with RAVDESS's Actor_NN] [folder with whisper-tiny.en and whisper-base]
 #

@@ -1,5 +1,6 @@
-# Sourced by ravdess.sh, emobox.sh and audit.sh, with their arguments: step 1 on RAVDESS; `extract`, which is step 2; and
-# `each_encoder`, which runs it with each of the five encoders and then calls `train NAME NPZ`.
+# Sourced by ravdess.sh, emobox.sh and others, with their arguments: step 1 on RAVDESS; `extract`, which is step 2; and
+# `each_encoder`, which runs it with each of the six encoders and then calls `train NAME NPZ`. Whisper base in its windows
+# takes 20 minutes on two cores (AVX2), the other encoders a few minutes each.
 shared=$(dirname "$0")/../../shared
 corpus=$(realpath "${1:-$shared/data/ravdess}")
 encoders=$(realpath -m "${2:-$shared/encoder}")
@@ -26,5 +27,6 @@ each_encoder() {
     measure wavlm_nano --model wavlm_nano
     measure whisper_tiny_en --model "$tiny"
     measure whisper_tiny_en_clip --model "$tiny" --context clip
+    measure whisper_base --model "$base"
     measure whisper_base_clip --model "$base" --context clip
 }

@@ -26,7 +26,8 @@ ENCODERS = {
     "wavlm_nano": "wavlm_nano (bundled, 3 M parameters)",
     "whisper_tiny_en": "Whisper tiny.en (published, 8 M parameters)",
     "whisper_tiny_en_clip": "the same, `--context clip`",
-    "whisper_base_clip": "Whisper base, `--context clip` (published, 20 M parameters)",
+    "whisper_base": "Whisper base (published, 20 M parameters)",
+    "whisper_base_clip": "the same, `--context clip`",
 }
 CLASSIFIERS = ("svm", "logistic", "mlp", "xgboost")
 AUDIT = {
