@@ -3,6 +3,7 @@
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from test_encoders import METHODS, cosine, pooled, reference
 
 from models import make_model, make_whisper, noise, spoil
 from speechemb import encoders
-from speechemb.artifacts import embeddings
+from speechemb.artifacts import embeddings, fusion, schemas
 from speechemb.audio import decoding
 from speechemb.encoders import kernels
 from speechemb.errors import InputError
@@ -139,4 +140,6 @@ def test_from_step_2_to_a_prediction(script, chain, tmp_path, caplog):
     script("predict").main(["--model", str(folder), "--out", str(out), str(clip)])
     (stamp,) = (tmp_path / "results").glob("predictions_*.meta.json")
     assert embeddings.read(npz).meta["precision"] == json.loads(stamp.read_text())["precision"] == "int8"
-    assert "int8" in json.dumps(json.loads(out.with_suffix(".json.meta.json").read_text())["precision"])
+    assert json.loads((tmp_path / "p.json.meta.json").read_text())["precision"] == ["int8"]
+    assert fusion.fused([npz, chain["embeddings"]], "last").meta["precision"] == "int8"
+    assert get_args(schemas.Precision) == encoders.PRECISIONS

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 REVISION = "1"  # of the forward pass and the pooling: raised when they give other numbers for the same model and clip
 CPU_BATCH_S = 10  # seconds of audio per batch where every core takes a batch: the activations stay in its cache
 FORWARD_S = 120  # seconds of audio in one pass of the network at most, however large the batch
-_DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16, torch.int8), strict=True))
+_DTYPES: dict[str, torch.dtype] = dict(
+    zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16, torch.int8), strict=True)
+)
 CHECKED_CLIPS = 4  # of the first batch, in int8 and where `auto` has chosen half precision
 MIN_COSINE = 0.999  # of a clip's hidden state to the fp32 one; below it `auto` continues in fp32, and int8 warns
 
