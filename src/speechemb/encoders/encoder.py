@@ -207,7 +207,7 @@ def available_precision(precision: str, device: str) -> str:
         log.warning("fp16 needs a CUDA device; computing in fp32 here, which may change the last digits")
         return "fp32"
     if precision == "int8" and not quantises(chosen):
-        log.warning("int8 needs an x86 CPU; computing in fp32 here, which changes the embeddings by about a percent")
+        log.warning("int8 needs an x86 CPU; computing in fp32 here, which changes the embeddings a little")
         return "fp32"
     return precision
 

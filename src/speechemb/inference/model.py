@@ -162,7 +162,7 @@ def load(folder: Path, sources: list[str], device: str, precision: str, enrolled
     for encoder, part in zip(found, parts, strict=True):
         if precision != "auto" and encoder.precision != part["precision"]:
             log.warning(
-                "%s: the model was trained on features in %s and gets them in %s, which changes the last digits",
+                "%s: the model was trained on features in %s and gets them in %s, which changes the results a little",
                 part["encoder"]["tag"],
                 part["precision"],
                 encoder.precision,
