@@ -39,7 +39,8 @@ def compared_runs(reference: Path, other: Path) -> list[str]:
     names = sorted(path.name for path in reference.glob("predictions_*.csv") if (other / path.name).is_file())
     rows = [row_of(reference / name, other / name) for name in names]
     p = paired_tests.sign_flip_test(np.array([differences for *_, differences in rows]))
-    lines = ["| encoder | classifier | reference | other | difference | p | corrected p |", "|" + "---|" * 7]
+    names = f"{reference.name} | {other.name}"
+    lines = [f"| encoder | classifier | {names} | difference | p | corrected p |", "|" + "---|" * 7]
     for (encoder, classifier, a, b, _), raw, corrected in zip(rows, p, paired_tests.holm(p), strict=True):
         figures = f"{a:.3f} | {b:.3f} | {100 * (b - a):+.1f} | {raw:.2g} | {corrected:.2g}"
         lines.append(f"| {encoder} | {classifier} | {figures} |")
