@@ -145,3 +145,15 @@ def test_nkululeko_gets_our_folds(tmp_path):
     clips = benchmark("peers").clips_of(tmp_path)
     assert clips["file"].tolist() == [str(ROOT / "data/a.wav"), "/b.wav"]
     assert clips["fold"].tolist() == ["1", "3"] and clips["speaker"].tolist() == ["01", "02"]
+
+
+def test_precision_compares_runs_and_embeddings(chain, tmp_path, capsys):
+    """With themselves: no difference, and a cosine of 1."""
+    results, npz, out = chain["predictions"].parent, chain["embeddings"], tmp_path / "p.json"
+    words = ["--results", results, results, "--npz", npz, npz, "--out", out]
+    benchmark("precision").main([str(word) for word in words])
+    found = json.loads(out.read_text())
+    (run,), (encoder,) = found["runs"], found["encoders"]
+    assert run["p"] == run["corrected p"] == 1 and run["uar"][0] == run["uar"][1] > 0.9
+    assert np.allclose(encoder["least cosine"], 1, atol=1e-6)
+    assert "| acoustic | svm |" in capsys.readouterr().out
