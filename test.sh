@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes .venv, installs the test tools too, and runs the tests.
 #
-#   bash test.sh                 all but the slow ones: about a minute and a half on two cores, besides the installation
-#   bash test.sh --all           all, as in CI: about 12 minutes
+#   bash test.sh                 all but the slow ones: one and a half to two minutes on two cores, besides the installation
+#   bash test.sh --all           all, as in CI: 13 to 16 minutes
 #   bash test.sh tests/splits    anything else goes to pytest
 #
 # Tests on real speech are skipped, with the reason, where ../shared is not there.
