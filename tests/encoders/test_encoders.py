@@ -61,12 +61,12 @@ def check_invariance(folder: Path, waves: list[np.ndarray]) -> None:
     assert error(together, theirs) <= 1e-4
 
 
-def check_workers(folder: Path, waves: list[np.ndarray]) -> None:
-    encoder = encoders.load(str(folder), "cpu", "fp32")
-    made_by = []
+def check_workers(folder: Path, waves: list[np.ndarray], precision: str = "fp32") -> None:
+    encoder = encoders.load(str(folder), "cpu", precision)
+    layers, made_by = list(range(encoder.n_layers + 1)), []
     for workers in (1, 4):
         with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
-            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], [0, 1, 2, 3], METHODS), waves)))
+            made_by.append(list(pool.map(lambda wave: encoder.embed([wave], layers, METHODS), waves)))
     for one, other in zip(*made_by, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -2,13 +2,12 @@
 
 import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from test_encoders import METHODS, cosine, pooled, reference
+from test_encoders import METHODS, check_workers, cosine, pooled, reference
 
 from models import make_model, make_whisper, noise, spoil
 from speechemb import encoders
@@ -73,11 +72,7 @@ def test_an_embedding_depends_neither_on_its_batch_nor_on_the_threads(tmp_path, 
     alone = np.concatenate([encoder.embed([wave], layers, METHODS) for wave in waves])
     assert encoder.precision == "int8" and encoder.settled
     np.testing.assert_allclose(encoder.embed(waves, layers, METHODS), alone, rtol=1e-3, atol=1e-4)
-    made_by = []
-    for workers in (1, 4):
-        with ThreadPoolExecutor(workers, initializer=encoder.start_worker) as pool:
-            made_by.append(np.concatenate(list(pool.map(lambda wave: encoder.embed([wave], layers, METHODS), waves))))
-    np.testing.assert_array_equal(*made_by)
+    check_workers(folder, waves, "int8")
 
 
 def test_real_speech_in_the_bundled_encoder(shared, caplog):

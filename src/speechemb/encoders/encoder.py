@@ -22,9 +22,11 @@ log = logging.getLogger(__name__)
 REVISION = "1"  # of the forward pass and the pooling: raised when they give other numbers for the same model and clip
 CPU_BATCH_S = 10  # seconds of audio per batch where every core takes a batch: the activations stay in its cache
 FORWARD_S = 120  # seconds of audio in one pass of the network at most, however large the batch
-_DTYPES: dict[str, torch.dtype] = dict(
-    zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16, torch.int8), strict=True)
-)
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8}
+_NEEDS = {  # precision -> what it needs; what to use without; what fp32 in its place does
+    "fp16": ("a CUDA device", "auto, bf16 or fp32 here", "may change the last digits"),
+    "int8": ("an x86 CPU", "auto, or --device cpu on such a machine", "changes the embeddings a little"),
+}
 CHECKED_CLIPS = 4  # of the first batch, in int8 and where `auto` has chosen half precision
 MIN_COSINE = 0.999  # of a clip's hidden state to the fp32 one; below it `auto` continues in fp32, and int8 warns
 
@@ -121,14 +123,14 @@ class PretrainedEncoder:
         waves = waves[:CHECKED_CLIPS]
         pairs = zip(self._network.layers(waves, last), reference.layers(waves, last), strict=True)
         worst = [_least_cosine(low, full) for low, full in pairs]
-        if all(cosine >= MIN_COSINE for cosine in worst):  # not where one is NaN
+        off = [n for n, cosine in enumerate(worst) if not cosine >= MIN_COSINE]  # also where one is NaN
+        if not off:
             return
-        n = next(n for n, cosine in enumerate(worst) if not cosine >= MIN_COSINE)
         if self.precision == "int8":
             by_layer = " ".join(f"{cosine:.4f}" for cosine in worst)
             log.warning("int8: the least cosine to fp32, by layer, is %s; compare with --precision fp32", by_layer)
             return
-        log.warning("%s: cosine to fp32 is %.4f at layer %d; continuing in fp32", self.precision, worst[n], n)
+        log.warning("%s: cosine to fp32 is %.4f at layer %d; continuing in fp32", self.precision, worst[off[0]], off[0])
         self._network, self.precision = reference, "fp32"
 
 
@@ -186,10 +188,9 @@ def load_pretrained(model: str, device: str, precision: str, context: str | None
     chosen = _device(device)
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"--precision {precision}: choose from auto, {', '.join(PRECISIONS)}")
-    if precision == "fp16" and chosen.type != "cuda":
-        raise InputError("--precision fp16 needs a CUDA device: use --precision auto, bf16 or fp32 here")
-    if precision == "int8" and not quantises(chosen):
-        raise InputError("--precision int8 needs an x86 CPU: use --precision auto, or --device cpu on such a machine")
+    if not _computes_in(precision, chosen):
+        need, instead, _ = _NEEDS[precision]
+        raise InputError(f"--precision {precision} needs {need}: use --precision {instead}")
     place = locate(model)
     if isinstance(place, Path):
         loaded = pretrained.from_folder(place, context)
@@ -201,15 +202,18 @@ def load_pretrained(model: str, device: str, precision: str, context: str | None
 
 
 def available_precision(precision: str, device: str) -> str:
-    """`precision`, or fp32 where the device does not compute in it: fp16 without CUDA, int8 without an x86 CPU."""
-    chosen = _device(device)
-    if precision == "fp16" and chosen.type != "cuda":
-        log.warning("fp16 needs a CUDA device; computing in fp32 here, which may change the last digits")
-        return "fp32"
-    if precision == "int8" and not quantises(chosen):
-        log.warning("int8 needs an x86 CPU; computing in fp32 here, which changes the embeddings a little")
-        return "fp32"
-    return precision
+    """`precision`, or fp32 where the device does not compute in it."""
+    if _computes_in(precision, _device(device)):
+        return precision
+    need, _, effect = _NEEDS[precision]
+    log.warning("%s needs %s; computing in fp32 here, which %s", precision, need, effect)
+    return "fp32"
+
+
+def _computes_in(precision: str, device: torch.device) -> bool:
+    if precision == "fp16":
+        return device.type == "cuda"
+    return precision != "int8" or quantises(device)
 
 
 def _device(device: str) -> torch.device:

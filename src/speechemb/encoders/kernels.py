@@ -51,9 +51,7 @@ class Linear:
             x = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         else:
             x = F.linear(x, self.weight, self.bias)
-        if residual is not None:
-            return x.add_(residual)
-        return gelu_(x) if self.gelu else x
+        return _finished(x, residual, self.gelu)
 
 
 class QuantisedLinear:
@@ -80,9 +78,7 @@ class QuantisedLinear:
         weight = (self.weight, self.scale, self.zeros)
         x = torch.ops.onednn.qlinear_pointwise(whole, 1.0, 128, *weight, None, 1.0, 0, torch.float32, "none", [], "")
         x = x.mul_(scale) if self.bias is None else torch.addcmul(self.bias, x, scale, out=x)
-        if residual is not None:
-            return x.add_(residual)
-        return gelu_(x) if self.gelu else x
+        return _finished(x, residual, self.gelu)
 
 
 class Convolution:
@@ -101,6 +97,13 @@ class Convolution:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         width = x.shape[1]
         return self.linear(x.flatten().unfold(0, self.kernel * width, self.stride * width))
+
+
+def _finished(x: torch.Tensor, residual: torch.Tensor | None, gelu: bool) -> torch.Tensor:
+    """What follows a product, in place: the residual sum or GELU."""
+    if residual is not None:
+        return x.add_(residual)
+    return gelu_(x) if gelu else x
 
 
 def gelu_(x: torch.Tensor) -> torch.Tensor:
